@@ -1,0 +1,150 @@
+"""The vocabulary: checks, results, published values, and the closed sets that metrics and pages speak in."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class CheckType(StrEnum):
+    """What a check decides, in the order in which rounds of one instant run."""
+
+    STARTUP = "startup"
+    READINESS = "readiness"
+    LIVENESS = "liveness"
+
+
+class Outcome(StrEnum):
+    """What one probe found. ERROR is the prober's own trouble and says nothing about the target."""
+
+    SUCCESS = "success"
+    WARNING = "warning"  # a success worth showing: a redirect that was not followed
+    FAILURE = "failure"
+    ERROR = "error"
+
+
+class Published(StrEnum):
+    """A check's public value, as the kubelet's results manager keeps it."""
+
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+    UNKNOWN = "Unknown"
+
+
+INITIAL: Final = {
+    CheckType.STARTUP: Published.UNKNOWN,
+    CheckType.READINESS: Published.FAILURE,
+    CheckType.LIVENESS: Published.SUCCESS,
+}
+"""What a check counts as until it has published in this instance (probe-semantics 1.1)."""
+
+Reason = Literal[
+    "ok", "refused", "timeout", "reset", "dns", "tls", "protocol", "status", "redirect", "body", "stalled",
+    "exit", "signal", "spawn", "unsupported", "runtime", "serving", "unimplemented", "hung", "unresponsive",
+    "blind", "gone", "stopped", "gpu", "skipped_busy", "expectation", "internal",
+]  # fmt: skip
+REASONS: Final[tuple[str, ...]] = get_args(Reason)
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """What one round found.
+
+    ``detail`` is for people with access (logs, ``details: full``); it never carries header values, URL userinfo or
+    queries, nor response bodies. ``duration`` is in seconds.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    detail: str = ""
+    duration: float = 0.0
+
+    def took(self, seconds: float) -> "Result":
+        return Result(self.outcome, self.reason, self.detail, seconds)
+
+
+def success(detail: str = "") -> Result:
+    return Result(Outcome.SUCCESS, "ok", detail)
+
+
+def failure(reason: Reason, detail: str = "") -> Result:
+    return Result(Outcome.FAILURE, reason, detail)
+
+
+def warning(reason: Reason, detail: str = "") -> Result:
+    return Result(Outcome.WARNING, reason, detail)
+
+
+def error(reason: Reason, detail: str = "") -> Result:
+    return Result(Outcome.ERROR, reason, detail)
+
+
+class Target:
+    """Where one check looks, and what its method may remember of this instance.
+
+    ``reached_body`` is set by a method once the target has answered and only the body is still to come: the worker's
+    own deadline is then an error, not a failure (probe-semantics 2.1, point 7). The worker clears it before each try.
+    """
+
+    __slots__ = ("container", "host", "port", "ports", "reached_body", "runtime", "seen", "timeout")
+
+    def __init__(  # noqa: D107
+        self,
+        container: str,
+        host: str,
+        port: int | None = None,
+        ports: "Mapping[str, int] | None" = None,
+        *,
+        timeout: float = 1.0,
+        runtime: Any = None,
+        seen: dict[str, Any] | None = None,
+    ) -> None:
+        self.container = container
+        self.host = host
+        self.port = port
+        self.ports: Mapping[str, int] = ports or {}
+        self.timeout = timeout  # seconds; the worker enforces it, a method may tell it to a peer
+        self.runtime = runtime
+        self.seen: dict[str, Any] = {} if seen is None else seen  # new with each instance
+        self.reached_body = False
+
+    def port_of(self, port: int | str | None) -> int:
+        """The number behind ``port``: itself, a name of ``ports``, or the container's default.
+
+        Raises LookupError where there is none; configuration refuses such a check, so here it is the worker's error.
+        """
+        if isinstance(port, int):
+            return port
+        found = self.port if port is None else self.ports.get(port)
+        if found is None:
+            raise LookupError("no port: neither the check nor its container names one" if port is None else f"no port named {port!r}")
+        return found
+
+
+class Method(Protocol):
+    """A way to look at a target: a frozen struct whose fields are its options.
+
+    Optional class attributes: ``default_timeout_seconds`` (1.0) and ``default_failure_threshold`` (3).
+    """
+
+    async def probe(self, target: Target) -> Result:
+        """Look once. No timeout, retry, threshold, log or metric in here; an exception is the prober's error."""
+        ...
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One configured check. All numbers in seconds or counts, already defaulted (probe-semantics 3.1)."""
+
+    name: str
+    type: CheckType
+    method: str
+    options: Any  # a Method; Any because third-party structs are only known at run time
+    initial_delay_seconds: float = 0.0
+    period_seconds: float = 10.0
+    timeout_seconds: float = 1.0
+    success_threshold: int = 1
+    failure_threshold: int = 3
+    termination_grace_period_seconds: float | None = None
+    errors_are_failures: bool = False

@@ -1,0 +1,130 @@
+"""The frozen configuration that the engine runs on: already validated, defaulted and resolved.
+
+The structs that a native document spells out field by field (`Server`, `Restart`, ...) are the same ones that
+configuration decodes into, so that keys, types, defaults and schema have one home.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.core.model import Check, CheckType
+
+Seconds = Annotated[float, Meta(ge=0, description="seconds")]
+PositiveSeconds = Annotated[float, Meta(gt=0, description="seconds")]
+Count = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """The public listener, read only."""
+
+    host: Annotated[str | None, Meta(description="address to listen on; null: every address, IPv6 and IPv4")] = None
+    port: Annotated[int, Meta(ge=0, le=65535, description="0: any free port, told in the log")] = 9809
+    details: Annotated[Literal["reasons", "full"], Meta(description="full: /status and /events show detail texts")] = "reasons"
+
+
+class Admin(msgspec.Struct, frozen=True, kw_only=True):
+    """The admin listener: a unix socket, or a loopback address with a token."""
+
+    socket: str | None = None
+    host: str = "127.0.0.1"
+    port: Port | None = None
+    token_file: str | None = None
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the agent's own log lines go is standard error; this says how they look."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True):
+    """How long readiness is false before the action."""
+
+    max_seconds: Seconds = 0.0
+    until_idle: bool = False
+
+
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+    """The kubelet's CrashLoopBackOff: 0, initial, doubling up to max (probe-semantics 3.4)."""
+
+    initial_seconds: PositiveSeconds = 10.0
+    max_seconds: PositiveSeconds = 300.0
+    reset_after_seconds: PositiveSeconds = 600.0
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """At most so many restarts within a sliding window."""
+
+    restarts: Annotated[int, Meta(ge=0)] = 5
+    window_seconds: PositiveSeconds = 3600.0
+
+
+class Restart(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about a dead container, and the brakes on it."""
+
+    action: Any = None  # an Action struct; never None once resolved
+    action_name: str = "none"
+    policy: Literal["Always", "OnFailure", "Never"] = "Always"
+    grace_period_seconds: Seconds = 30.0
+    drain: Drain = Drain()
+    backoff: Backoff = Backoff()
+    budget: Budget = Budget()
+    action_timeout_seconds: PositiveSeconds = 60.0
+    assume_restarted_seconds: PositiveSeconds | None = None
+    arm_after_seconds: Seconds = 0.0
+    hooks: "Hooks" = msgspec.field(default_factory=lambda: Hooks())
+    dry_run: bool = False
+
+    @property
+    def assumed_after(self) -> float:
+        """Seconds after the action at which a new instance is assumed: 120, or 900 for webhook (contract 1.1)."""
+        if self.assume_restarted_seconds is not None:
+            return self.assume_restarted_seconds
+        return 900.0 if self.action_name == "webhook" else 120.0
+
+
+class Hooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Commands or webhooks told of a container's events; each an Action struct (exec or webhook) or None."""
+
+    pre_restart: Any = None
+    post_restart: Any = None
+    on_transition: Any = None
+    on_give_up: Any = None
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """One model server and its checks."""
+
+    name: str
+    host: str = "127.0.0.1"
+    port: int | None = None
+    ports: dict[str, int] = msgspec.field(default_factory=dict)
+    runtime: Any = None  # a Runtime struct (agent.runtimes) or None
+    startup: tuple[Check, ...] = ()
+    readiness: tuple[Check, ...] = ()
+    liveness: tuple[Check, ...] = ()
+    restart: Restart = Restart()
+
+    def checks(self) -> tuple[Check, ...]:
+        """All checks in the order in which rounds of one instant run: startup, readiness, liveness."""
+        return self.startup + self.readiness + self.liveness
+
+    def of_type(self, kind: CheckType) -> tuple[Check, ...]:
+        return {CheckType.STARTUP: self.startup, CheckType.READINESS: self.readiness}.get(kind, self.liveness)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration. ``secrets`` are the values that `${NAME}` expanded to: redact them wherever text leaves."""
+
+    containers: tuple[Container, ...]
+    server: Server = Server()
+    admin: Admin | None = None
+    log: Log = Log()
+    state_file: str | None = None
+    shutdown_delay_seconds: float = 0.0
+    allow_hosts: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
