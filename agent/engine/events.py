@@ -1,0 +1,44 @@
+"""The events of a container's life, told to whoever listens: the log, /events, the hooks."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+Kind = Literal["transition", "restart", "state"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened. ``fields`` are scalars of closed sets and configured names; ``detail`` is for people with access.
+
+    transition: {type, check, to, reason, instance} or {type: started|ready|live, to: true|false, ...}
+    restart: {action, reason, check, step (decided, drain, action, hold, done, suppressed, ...), outcome, why}
+    state: {from, to}
+    """
+
+    kind: Kind
+    name: str  # the log's event name, e.g. "liveness.failure", "restart.decided"
+    time: float  # Unix time, seconds
+    container: str
+    fields: dict[str, Any]
+    detail: str = ""
+    level: Literal["info", "warning", "error"] = "info"
+
+
+Listener = Callable[[Event], None]
+
+
+class Bus:
+    """Calls every listener at once, in the order they came; a listener that raises is the caller's bug, so it may not."""
+
+    def __init__(self) -> None:  # noqa: D107
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Returns the function that unsubscribes."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            listener(event)

@@ -1,0 +1,48 @@
+"""The listeners: they read what is known and never probe; every answer comes from memory."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from agent.core.verdict import ContainerView
+from agent.engine.events import Bus
+from agent.engine.stats import CheckStats, ContainerStats, Histogram
+
+
+class Source(Protocol):
+    """What the listeners read. `agent.app.Agent` is one; tests have small real ones."""
+
+    bus: Bus
+    lateness: Histogram
+    loop_lag_seconds: float
+    stopping: bool  # SIGTERM came: /ready 503, /healthz 200
+    config_error: bool  # --serve-on-config-error: every NAME is healthy and started, nothing is ready
+    details: str  # "reasons" or "full"
+    reload_successful: bool
+    reload_success_time: float  # Unix time, seconds
+
+    def views(self) -> list[ContainerView]: ...
+    def view(self, name: str) -> ContainerView | None: ...
+    def history(self, name: str) -> dict[str, list[dict[str, Any]]]:
+        """The last 100 results of each check, keyed TYPE/CHECK: {time, outcome, reason, duration_seconds, detail}."""
+        ...
+
+    def asked_startup(self, name: str) -> None:
+        """The kubelet asks /startupz/NAME: perhaps a sign of a new instance; to be told before the answer is made."""
+        ...
+
+    def healthy(self) -> list[str]:
+        """What is wrong with the agent itself (event loop, workers); empty when nothing is."""
+        ...
+
+    def serving(self) -> bool:
+        """Configuration loaded, listeners bound, workers started."""
+        ...
+
+    def check_stats(self) -> Iterable[tuple[str, str, str, str, CheckStats]]:
+        """(container, check type, check, method, counts) of every check."""
+        ...
+
+    def container_stats(self) -> Iterable[tuple[str, ContainerStats]]: ...
+    def redact(self, text: str) -> str:
+        """The text without any value that `${NAME}` expanded to."""
+        ...
