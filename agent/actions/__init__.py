@@ -12,6 +12,7 @@ import msgspec
 
 ACTIONS: Final[Mapping[str, str]] = {
     "none": "agent.actions.none:NoAction",
+    "notify": "agent.actions.notify:Notify",
     "signal": "agent.actions.signal:Signal",
     "exec": "agent.actions.exec:ExecAction",
     "webhook": "agent.actions.webhook:Webhook",
