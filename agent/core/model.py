@@ -119,7 +119,9 @@ class Target:
             return port
         found = self.port if port is None else self.ports.get(port)
         if found is None:
-            raise LookupError("no port: neither the check nor its container names one" if port is None else f"no port named {port!r}")
+            raise LookupError(
+                "no port: neither the check nor its container names one" if port is None else f"no port named {port!r}"
+            )
         return found
 
 

@@ -22,7 +22,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str | None, Meta(description="address to listen on; null: every address, IPv6 and IPv4")] = None
     port: Annotated[int, Meta(ge=0, le=65535, description="0: any free port, told in the log")] = 9809
-    details: Annotated[Literal["reasons", "full"], Meta(description="full: /status and /events show detail texts")] = "reasons"
+    details: Annotated[Literal["reasons", "full"], Meta(description="full: /status and /events show detail texts")] = (
+        "reasons"
+    )
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
