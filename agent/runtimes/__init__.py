@@ -1,4 +1,4 @@
-"""What a container is where it runs: its instance, and later exec in it and restart of it. One file each, one line below."""
+"""What a container is where it runs: its instance, later exec in it and restart of it. One file and one line each."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -20,7 +20,10 @@ class Instance(msgspec.Struct, frozen=True):
 
 
 class Runtime(Protocol):
-    """A frozen struct whose fields are its options. Optional attribute ``can_exec``: can run commands in the container."""
+    """A frozen struct whose fields are its options.
+
+    Optional attribute ``can_exec``: can run commands in the container.
+    """
 
     async def instance(self) -> Instance | None:
         """The running instance, or None when there is none. Raises OSError where it can't be told."""
