@@ -25,7 +25,7 @@ def expired(rule: Backoff, state: BackoffState, now: float) -> bool:
 
 
 def restarted(rule: Backoff, state: BackoffState, begun: float, ended: float) -> BackoffState:
-    """After an action, done or failed: the first restart waits for none, the next for initial, then twice that, up to max.
+    """After an action, done or failed: the next one waits for initial, then twice as long each time, up to max.
 
     ``begun`` is when it was decided: a series is forgiven by the run before it, not by a long action.
     """

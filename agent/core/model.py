@@ -90,7 +90,7 @@ class Target:
 
     __slots__ = ("container", "host", "port", "ports", "reached_body", "runtime", "seen", "timeout")
 
-    def __init__(  # noqa: D107
+    def __init__(
         self,
         container: str,
         host: str,

@@ -65,6 +65,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: PositiveSeconds = 3600.0
 
 
+class Hooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Commands or webhooks told of a container's events; each an Action struct (exec or webhook) or None."""
+
+    pre_restart: Any = None
+    post_restart: Any = None
+    on_transition: Any = None
+    on_give_up: Any = None
+
+
 class Restart(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about a dead container, and the brakes on it."""
 
@@ -78,7 +87,7 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
     action_timeout_seconds: PositiveSeconds = 60.0
     assume_restarted_seconds: PositiveSeconds | None = None
     arm_after_seconds: Seconds = 0.0
-    hooks: "Hooks" = msgspec.field(default_factory=lambda: Hooks())
+    hooks: Hooks = Hooks()
     dry_run: bool = False
 
     @property
@@ -87,15 +96,6 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
         if self.assume_restarted_seconds is not None:
             return self.assume_restarted_seconds
         return 900.0 if self.action_name == "webhook" else 120.0
-
-
-class Hooks(msgspec.Struct, frozen=True, kw_only=True):
-    """Commands or webhooks told of a container's events; each an Action struct (exec or webhook) or None."""
-
-    pre_restart: Any = None
-    post_restart: Any = None
-    on_transition: Any = None
-    on_give_up: Any = None
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +120,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole configuration. ``secrets`` are the values that `${NAME}` expanded to: redact them wherever text leaves."""
+    """A whole configuration. ``secrets`` are what `${NAME}` expanded to: redact them wherever text leaves."""
 
     containers: tuple[Container, ...]
     server: Server = Server()

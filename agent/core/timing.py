@@ -12,7 +12,7 @@ class Grid:
 
     __slots__ = ("_next", "anchor", "period")
 
-    def __init__(self, anchor: float, period: float) -> None:  # noqa: D107
+    def __init__(self, anchor: float, period: float) -> None:
         self.anchor = anchor
         self.period = period
         self._next = 0  # the beat that comes next; the first is at the anchor itself

@@ -1,1 +1,1 @@
-"""What happens in time: workers, a container's life, its restarts. The rules are in agent.core; here they are applied."""
+"""What happens in time: workers, a container's life, its restarts; the rules they apply are in agent.core."""

@@ -21,7 +21,7 @@ class Slot:
 
     __slots__ = ("check", "history", "last", "last_time", "state", "stats")
 
-    def __init__(self, check: Check) -> None:  # noqa: D107
+    def __init__(self, check: Check) -> None:
         self.check = check
         self.state = ProbeState()
         self.last: Result | None = None
@@ -74,7 +74,7 @@ class Life(Protocol):
 class Container:
     """The mutable state of one container. All times are seconds on the caller's clock."""
 
-    def __init__(self, spec: Spec, life: Life) -> None:  # noqa: D107
+    def __init__(self, spec: Spec, life: Life) -> None:
         self.spec = spec
         self.life = life
         self.slots = [Slot(check) for check in spec.checks()]
@@ -121,7 +121,8 @@ class Container:
             verdict = Sentence.SPARE if self.asked else self.life.sentence(slot, now)
             if verdict in (Sentence.SPARE, Sentence.SPARE_AND_RESET):
                 slot.state = rules.spared(before, done.state, keep_run=verdict is Sentence.SPARE)
-                self.wanted = self.wanted or slot
+                if self.asked is None:
+                    self.wanted = self.wanted or slot
         self._announce(slot, now)
         if done.changed and slot.state.published is Published.SUCCESS:
             self._recovered(slot, now)
@@ -177,17 +178,24 @@ class Container:
                 fresh.append(slot)
             slots.append(slot)
         self.spec, self.slots = spec, slots
-        self._settle_after_replacement()
+        self._settle_after_replacement(now)
         self._recompute(now)
-        self._trigger(now)
         return fresh
 
-    def _settle_after_replacement(self) -> None:
-        """A started container stays started: a startup check that came with the reload has nothing to hold back."""
+    def _settle_after_replacement(self, now: float) -> None:
+        """A started container stays started: a startup check that came with the reload has nothing to hold back.
+
+        What is asked for or wanted goes on with the check's new definition, and is withdrawn where the check is gone.
+        """
         if self.started:
             self.restore_started()
-        if self.wanted is not None and self.wanted not in self.slots:
-            self.wanted = None
+        here = {slot.path: slot for slot in self.slots}
+        for name in ("asked", "wanted"):
+            slot = getattr(self, name)
+            if slot is not None:
+                setattr(self, name, here.get(slot.path))
+                if slot.path not in here:
+                    self.life.on_recovered(slot, now)
 
     def _of(self, kind: CheckType) -> list[Slot]:
         return [slot for slot in self.slots if slot.check.type is kind]

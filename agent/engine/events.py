@@ -9,7 +9,7 @@ Kind = Literal["transition", "restart", "state"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. ``fields`` are scalars of closed sets and configured names; ``detail`` is for people with access.
+    """One thing that happened: ``fields`` are scalars of closed sets and configured names, ``detail`` is not for all.
 
     transition: {type, check, to, reason, instance} or {type: started|ready|live, to: true|false, ...}
     restart: {action, reason, check, step (decided, drain, action, hold, done, suppressed, ...), outcome, why}
@@ -29,9 +29,9 @@ Listener = Callable[[Event], None]
 
 
 class Bus:
-    """Calls every listener at once, in the order they came; a listener that raises is the caller's bug, so it may not."""
+    """Calls every listener at once, in the order they came. A listener may not raise."""
 
-    def __init__(self) -> None:  # noqa: D107
+    def __init__(self) -> None:
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -30,7 +30,7 @@ class Input(msgspec.Struct, forbid_unknown_fields=True):
 class Script:
     """One check's letters: the last repeats for ever; without any it always succeeds."""
 
-    def __init__(self, letters: str) -> None:  # noqa: D107
+    def __init__(self, letters: str) -> None:
         self.letters = letters or "s"
         self.next = 0
 
@@ -43,7 +43,7 @@ class Script:
 class Simulation:
     """One container's run; it is its container's `Life` and prints what it is told."""
 
-    def __init__(self, spec: Spec, scripts: dict[str, Script], restart_delay: float | None) -> None:  # noqa: D107
+    def __init__(self, spec: Spec, scripts: dict[str, Script], restart_delay: float | None) -> None:
         self.container = Container(spec, self)
         self.restart_delay = restart_delay
         self.restart_at: float | None = None

@@ -14,7 +14,7 @@ class Histogram:
 
     __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:  # noqa: D107
+    def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
@@ -38,7 +38,7 @@ class CheckStats:
 
     __slots__ = ("durations", "results")
 
-    def __init__(self) -> None:  # noqa: D107
+    def __init__(self) -> None:
         self.results: dict[tuple[str, str], int] = {}  # (outcome, reason) -> rounds
         self.durations = Histogram(DURATION_BUCKETS)
 
@@ -53,7 +53,7 @@ class ContainerStats:
 
     __slots__ = ("restarts", "suppressed", "time_to_ready", "transitions")
 
-    def __init__(self) -> None:  # noqa: D107
+    def __init__(self) -> None:
         self.transitions: dict[tuple[str, str], int] = {}  # (check type, published) -> changes
         self.restarts: dict[tuple[str, str, str], int] = {}  # (action, reason, outcome) -> attempts
         self.suppressed: dict[str, int] = {}  # why -> decisions

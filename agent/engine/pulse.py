@@ -1,0 +1,86 @@
+"""The agent's own pulse: how late its event loop runs, and a watchdog thread for a loop that does not run at all."""
+
+import asyncio
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections import deque
+from typing import Final
+
+BEAT_SECONDS: Final = 0.25
+STALL_SECONDS: Final = 1.0  # a beat later than this is a stall: what was judged meanwhile says nothing of the target
+WINDOW_BEATS: Final = 60  # the lag that is shown is the worst of the last 15 s
+DUMP_AFTER_SECONDS: Final = 5.0
+EXIT_AFTER_SECONDS: Final = 15.0
+BLOCKED_EXIT_STATUS: Final = 70
+
+
+class Pulse:
+    """Beats on the event loop four times a second; a daemon thread watches that it does."""
+
+    def __init__(self) -> None:
+        self._lags: deque[float] = deque([0.0], maxlen=WINDOW_BEATS)
+        self._stall_ended = float("-inf")
+        self._due = 0.0
+        self._beat_at = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = threading.Event()
+
+    @property
+    def lag_seconds(self) -> float:
+        """The worst lateness of the last 15 s."""
+        return max(self._lags)
+
+    def stalled_since(self, moment: float) -> bool:
+        """Whether the loop (or the whole process) stood still at some time after ``moment`` on the loop's clock."""
+        return self._stall_ended > moment
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.time()
+        self._beat(loop)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        late = max(0.0, now - self._due)
+        self._lags.append(late)
+        if late > STALL_SECONDS:
+            self._stall_ended = now
+        self._beat_at = now
+        self._due = now + BEAT_SECONDS
+        self._timer = loop.call_at(self._due, self._beat, loop)
+
+    def _watch(self) -> None:
+        """Dump all stacks once a blockage lasts 5 s, leave after 15 s, so that the platform restarts the agent.
+
+        Seconds in which this thread did not run either (SIGSTOP, a suspended machine) are not the loop's fault.
+        """
+        blocked, dumped = 0.0, False
+        last = time.monotonic()
+        while not self._stopped.wait(1.0):
+            now = time.monotonic()
+            if now - self._beat_at < 2 * STALL_SECONDS:
+                blocked, dumped = 0.0, False
+            else:
+                blocked += min(now - last, 2.0)
+            last = now
+            if blocked >= DUMP_AFTER_SECONDS and not dumped:
+                dumped = True
+                _say(f"the event loop has been blocked for {blocked:.0f} s; all stacks follow")
+                faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
+            if blocked >= EXIT_AFTER_SECONDS:
+                _say(f"the event loop has been blocked for {blocked:.0f} s: exit {BLOCKED_EXIT_STATUS}")
+                os._exit(BLOCKED_EXIT_STATUS)
+
+
+def _say(text: str) -> None:
+    """Straight to the descriptor: the log's own machinery may be what is blocked."""
+    os.write(2, f'{{"level": "error", "event": "agent.blocked", "message": "{text}"}}\n'.encode())

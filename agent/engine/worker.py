@@ -1,0 +1,141 @@
+"""One coroutine per check: its grid, its deadline, its tries; the target is judged elsewhere."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from agent.core.model import Check, Outcome, Result, Target, error, failure
+from agent.core.timing import Grid
+from agent.engine.container import Container, Slot
+from agent.engine.pulse import Pulse
+from agent.engine.stats import Histogram
+
+TRIES: Final = 3  # of a round whose attempts return errors, back to back (probe-semantics 0.6)
+
+log = logging.getLogger(__name__)
+
+
+async def look(check: Check, target: Target) -> Result:
+    """One round's probe: at most three tries, the next only after an error; ``duration`` is of all of them."""
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    for _ in range(TRIES):
+        result = await _attempt(check, target)
+        if result.outcome is not Outcome.ERROR:
+            break
+    return result.took(clock() - begun)
+
+
+async def _attempt(check: Check, target: Target) -> Result:
+    target.reached_body = False
+    deadline = asyncio.timeout(check.timeout_seconds)
+    try:
+        async with deadline:
+            result: Result = await check.options.probe(target)
+            return result
+    except TimeoutError as problem:
+        if not deadline.expired():  # the system's own ETIMEDOUT, which a method should have told
+            return _internal(check, target, problem)
+        if target.reached_body:
+            return error("stalled", f"no end of the body within {check.timeout_seconds:g} s")
+        return failure("timeout", f"no answer within {check.timeout_seconds:g} s")
+    except Exception as problem:  # noqa: BLE001 - whatever a method raises is the prober's error, never the target's
+        return _internal(check, target, problem)
+
+
+def _internal(check: Check, target: Target, problem: Exception) -> Result:
+    """The prober's own trouble. A bug is logged with its traceback once per instance; a lack of resources is plain."""
+    text = f"{type(problem).__name__}: {problem}"
+    if not isinstance(problem, OSError) and target.seen.get(("logged", check.name)) != text:
+        target.seen[("logged", check.name)] = text
+        log.error(
+            "probe.error", exc_info=problem, extra={"container": target.container, "check": check.name, "detail": text}
+        )
+    return error("internal", text)
+
+
+class Worker:
+    """Runs one check's rounds. They never overlap, and wait for nobody else's."""
+
+    def __init__(
+        self,
+        slot: Slot,
+        container: Container,
+        target: Target,
+        *,
+        pulse: Pulse,
+        lateness: Histogram,
+        on_result: Callable[[Slot, Result], None],
+    ) -> None:
+        self.slot = slot
+        self.container = container
+        self.target = target
+        self.pulse = pulse
+        self.lateness = lateness
+        self.on_result = on_result
+        self._triggered = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def trigger(self) -> None:
+        """Run a round at once; a second trigger while one waits is dropped."""
+        self._triggered = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def run(self, delay: float) -> None:
+        """Rounds for ever, the first ``delay`` seconds from now, until cancelled."""
+        loop = asyncio.get_running_loop()
+        grid = Grid(loop.time() + delay, self.slot.check.period_seconds)
+        while True:
+            moment = await self._next_round(grid, loop)
+            try:
+                await self._round(moment)
+            except Exception:
+                # A bug of ours must not end the check for ever: it is counted, told, and the next beat tries again.
+                log.exception("worker.error", extra={"container": self.target.container, "check": self.slot.path})
+                self.slot.record(error("internal", "a bug in the agent, see its log"), time.time())
+
+    async def _next_round(self, grid: Grid, loop: asyncio.AbstractEventLoop) -> float:
+        """Wait for the trigger or the beat; returns the round's moment on the loop's clock."""
+        if not self._triggered and grid.due > loop.time():
+            self._wake = wake = loop.create_future()
+            timer = loop.call_at(grid.due, _set, wake)
+            try:
+                await wake
+            finally:
+                timer.cancel()
+                self._wake = None
+        if self._triggered:
+            self._triggered = False
+            moment = loop.time()
+            grid.restart(moment)
+            return moment
+        # Timers may fire a hair early; the beat itself is then the moment, so that a delay is over when it says so.
+        due = grid.due
+        moment = max(loop.time(), due)
+        self.lateness.observe(moment - due)
+        grid.take(moment)
+        return moment
+
+    async def _round(self, moment: float) -> None:
+        container, slot = self.container, self.slot
+        seen = container.view(moment)
+        if not container.enter(slot, seen, moment):
+            return
+        result = await look(slot.check, self.target)
+        now = asyncio.get_running_loop().time()
+        if result.outcome is Outcome.FAILURE and self.pulse.stalled_since(moment):
+            result = Result(
+                Outcome.ERROR, "internal", "the agent itself stood still during this round", result.duration
+            )
+        slot.record(result, time.time())
+        self.on_result(slot, result)
+        container.finish(slot, seen, result.outcome, now)
+
+
+def _set(future: "asyncio.Future[None]") -> None:
+    with suppress(asyncio.InvalidStateError):
+        future.set_result(None)
