@@ -1,0 +1,72 @@
+"""Stands in for a platform: `supervise.py restart DIR` ends the server of DIR/server.json and starts it anew.
+
+It is the command of the agent's `exec` action in these tests, and it starts the first instance too.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+GONE_WITHIN_SECONDS = 10
+
+
+def stop(home: Path) -> None:
+    """SIGKILL the server's process group and wait until nothing of it runs."""
+    try:
+        group = int((home / "pid").read_text())
+    except FileNotFoundError:
+        return
+    deadline = time.monotonic() + GONE_WITHIN_SECONDS
+    while time.monotonic() < deadline and members(group):
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group that still run; one that only waits to be reaped does not."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(entry.name))
+    return found
+
+
+def start(home: Path) -> None:
+    server = json.loads((home / "server.json").read_text())
+    with (home / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            server["command"],
+            env={**os.environ, **server["env"]},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (home / "pid.new").write_text(str(process.pid))
+    (home / "pid.new").rename(home / "pid")
+    with (home / "instances").open("a") as instances:
+        instances.write(f"{process.pid}\n")
+
+
+def main() -> None:
+    verb, home = sys.argv[1], Path(sys.argv[2])
+    stop(home)
+    if verb == "restart":
+        start(home)
+
+
+if __name__ == "__main__":
+    main()
