@@ -1,6 +1,6 @@
 """What the endpoints say: pure functions from what is known of the containers to answers (contract 3)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -18,13 +18,21 @@ Phase = Literal["", "given_up", "draining", "restarting", "holding"]
 
 
 class CheckView(msgspec.Struct, frozen=True, kw_only=True):
-    """One check as the endpoints see it; ``published`` is the current instance's value, or its initial one."""
+    """One check as the endpoints see it; ``published`` is the current instance's value, or its initial one.
+
+    ``run`` is the length of the current run and ``counted`` what it is a run of: ``last`` may be an error, which is in
+    no run. Thresholds and period stand beside it for the reader who sees "2 failures" and asks "of how many?".
+    """
 
     name: str
     type: CheckType
     method: str
     published: Published
     run: int = 0
+    counted: Published | None = None  # SUCCESS or FAILURE; None before the first counted result
+    success_threshold: int = 1
+    failure_threshold: int = 3
+    period_seconds: float = 10.0
     last: Result | None = None
     last_time: float | None = None  # Unix time of the last result, seconds
 
@@ -42,7 +50,10 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One container as the endpoints see it."""
+    """One container as the endpoints see it.
+
+    ``ready`` is the engine's own answer, an operator's word included; ``is_ready`` below is what is told.
+    """
 
     name: str
     instance: int
@@ -66,96 +77,181 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
         return not any(c.type is CheckType.LIVENESS and c.published is Published.FAILURE for c in self.checks)
 
 
+def is_left_alone(view: ContainerView) -> bool:
+    """The 200 of /healthz/NAME: no restart is asked for, whatever the verdict."""
+    return not view.requested
+
+
+def is_ready(view: ContainerView) -> bool:
+    """The 200 of /ready/NAME. `restarting` alone does not take it: `notify` acts and leaves readiness untouched."""
+    return view.ready and view.started and not view.requested and view.phase in {"", "restarting"}
+
+
+def is_started(view: ContainerView) -> bool:
+    """The 200 of /startupz/NAME."""
+    return view.started
+
+
 def state(view: ContainerView) -> State:
-    """The first word of the closed set that applies (contract 4)."""
+    """The first word of the closed set that applies (contract 4).
+
+    A request alone reads `restarting`: with action `none` the request is the action.
+    """
     if view.maintenance:
         return "maintenance"
     if view.phase:
         return view.phase
+    if view.requested:
+        return "restarting"
     if not view.started:
         return "starting"
-    by_reason = _state_of_reasons(view)
-    if by_reason:
-        return by_reason
-    return "ready" if view.ready else "unready"
-
-
-def _state_of_reasons(view: ContainerView) -> State | None:
-    last = [c.last for c in view.checks if c.last is not None and c.type is not CheckType.STARTUP]
-    failed = {r.reason for r in last if r.outcome is Outcome.FAILURE}
-    if not view.running or failed & {"refused", "gone"}:
+    if not view.running:
         return "down"
-    if failed & {"hung", "stopped"}:
-        return "hung"
-    return None
+    return _state_of_reasons(view.checks) or ("ready" if is_ready(view) else "unready")
+
+
+STATE_OF_REASON: Final[dict[str, State]] = {
+    "refused": "down",
+    "gone": "down",
+    "hung": "hung",
+    "unresponsive": "hung",
+    "stopped": "hung",
+    "blind": "blind",
+}
+"""What a check's reason says about the whole container, once the check has published Failure."""
+
+
+def _state_of_reasons(checks: Iterable[CheckView]) -> State | None:
+    said = {
+        STATE_OF_REASON.get(c.last.reason)
+        for c in checks
+        if c.published is Published.FAILURE and c.last is not None and c.last.outcome is Outcome.FAILURE
+    }
+    return next((word for word in STATES if word in said), None)
 
 
 class Item(msgspec.Struct, frozen=True):
     """One line of an answer's body, e.g. `[+]model/liveness/answers ok`."""
 
     container: str
-    name: str  # MODEL/liveness/answers
+    check: str  # TYPE/NAME, or what else speaks: liveness, started, holding
     ok: bool
-    note: str = "ok"  # or "failed: reason withheld", "suppressed: budget"
+    note: str = "ok"  # or "failed: reason withheld", "suppressed: budget", "excluded: ok"
+
+    @property
+    def name(self) -> str:
+        return f"{self.container}/{self.check}" if self.container else self.check
+
+    def is_called(self, name: str) -> bool:
+        """Whether ``?exclude=name`` means this line: a container, a check, TYPE/CHECK, or the line's whole name."""
+        return name in {self.container, self.check, self.check.rpartition("/")[2], self.name}
 
     def __str__(self) -> str:
         return f"[{'+' if self.ok else '-'}]{self.name} {self.note}"
 
 
 WITHHELD: Final = "failed: reason withheld"
+EXCLUDED: Final = "excluded: ok"
 Endpoint = Literal["healthz", "livez", "ready", "readyz", "startupz"]
 
 
-def items(endpoint: Endpoint, views: Iterable[ContainerView], *, exclude: Sequence[str] = ()) -> list[Item]:
-    """Every line of the answer, in document order, without what ``exclude`` names.
+class Answer(msgspec.Struct, frozen=True):
+    """What an endpoint says: its verdict, its lines in document order, and what `exclude` named in vain."""
 
-    ``exclude`` holds names of containers or of checks, or a line's whole name.
-    """
-    one = {"healthz": _healthz, "livez": _healthz, "ready": _ready, "readyz": _ready, "startupz": _startupz}[endpoint]
-    found = [item for view in views if view.name not in exclude for item in one(view)]
-    if not exclude:
-        return found
-    return [item for item in found if item.name not in exclude and item.name.rpartition("/")[2] not in exclude]
+    passed: bool
+    items: tuple[Item, ...]
+    unmatched: tuple[str, ...] = ()
 
 
-def _healthz(view: ContainerView) -> list[Item]:
-    found = []
-    for check in view.checks:
-        if check.type is CheckType.LIVENESS or f"{check.type}/{check.name}" == view.cause:
-            bad = view.requested and view.cause == f"{check.type}/{check.name}"
-            found.append(_item(view, f"{check.type}/{check.name}", not bad))
-    if view.requested and not any(not item.ok for item in found):
-        found.append(_item(view, view.cause or "restart", ok=False))
+def passes(endpoint: Endpoint, views: Iterable[ContainerView]) -> bool:
+    """The verdict alone, for the hot path; the same as ``answer(...).passed`` where nothing is excluded."""
+    rule = RULES[endpoint][0]
+    return all(rule(view) for view in views)
+
+
+def answer(endpoint: Endpoint, views: Iterable[ContainerView], exclude: Sequence[str] = ()) -> Answer:
+    """Every line of the answer; what ``exclude`` names does not count and says so, as in kube-apiserver."""
+    rule, explain = RULES[endpoint]
+    return judged([item for view in views for item in explain(view, rule(view))], exclude)
+
+
+def judged(items: Sequence[Item], exclude: Sequence[str] = ()) -> Answer:
+    """The answer that these lines make."""
+    if exclude:
+        unmatched = tuple(sorted({name for name in exclude if not any(item.is_called(name) for item in items)}))
+        items = [_without(item, exclude) for item in items]
+    else:
+        unmatched = ()
+    return Answer(all(item.ok for item in items), tuple(items), unmatched)
+
+
+def _without(item: Item, exclude: Sequence[str]) -> Item:
+    return Item(item.container, item.check, True, EXCLUDED) if any(item.is_called(name) for name in exclude) else item
+
+
+def failed(container: str, check: str) -> Item:
+    return Item(container, check, False, WITHHELD)
+
+
+def _line(view: ContainerView, check: str, ok: bool) -> Item:
+    return Item(view.name, check, True) if ok else failed(view.name, check)
+
+
+def _explain_health(view: ContainerView, passed: bool) -> Iterator[Item]:
+    """The check that caused a permitted kill fails; a suppressed kill stands in its check's place."""
+    wanted = view.cause or str(CheckType.LIVENESS)
+    named = [f"{c.type}/{c.name}" for c in view.checks if c.type is CheckType.LIVENESS]
+    silent = view.cause if view.suppressed or not passed else ""
+    for check in named:
+        if check != silent:
+            yield _line(view, check, ok=True)
+    if not passed:
+        yield failed(view.name, wanted)
     if view.suppressed:
-        kind = view.cause.partition("/")[0] or "liveness"
-        found.append(Item(view.name, f"{view.name}/{kind}", ok=True, note=f"suppressed: {view.suppressed}"))
-    return found or [_item(view, "liveness", ok=True)]
+        yield Item(view.name, wanted.partition("/")[0], True, f"suppressed: {view.suppressed}")
+    if passed and not named and not view.suppressed:
+        yield _line(view, CheckType.LIVENESS, ok=True)
 
 
-def _ready(view: ContainerView) -> list[Item]:
-    found = [] if view.started else [_item(view, "started", ok=False)]
-    found += [
-        _item(view, f"readiness/{c.name}", c.published is Published.SUCCESS)
-        for c in view.checks
-        if c.type is CheckType.READINESS
+def _explain_readiness(view: ContainerView, passed: bool) -> Iterator[Item]:
+    lines = [] if view.started else [failed(view.name, "started")]
+    lines += _lines_of(view, CheckType.READINESS, passed)
+    if not passed and (view.phase or view.requested):
+        lines.append(failed(view.name, view.phase or "restart"))
+    yield from _with_verdict(view, lines, CheckType.READINESS, passed)
+
+
+def _explain_startup(view: ContainerView, passed: bool) -> Iterator[Item]:
+    yield from _with_verdict(view, _lines_of(view, CheckType.STARTUP, passed), CheckType.STARTUP, passed)
+
+
+def _lines_of(view: ContainerView, kind: CheckType, passed: bool) -> list[Item]:
+    return [
+        _line(view, f"{kind}/{check.name}", passed or check.published is Published.SUCCESS)
+        for check in view.checks
+        if check.type is kind
     ]
-    if view.phase or view.requested:
-        found.append(_item(view, view.phase or "restart", ok=False))
-    if not view.ready and all(item.ok for item in found):
-        found.append(_item(view, "ready", ok=False))
-    return found or [_item(view, "readiness", ok=True)]
 
 
-def _startupz(view: ContainerView) -> list[Item]:
-    found = [
-        _item(view, f"startup/{c.name}", c.published is Published.SUCCESS)
-        for c in view.checks
-        if c.type is CheckType.STARTUP
-    ]
-    if not view.started and all(item.ok for item in found):
-        found.append(_item(view, "started", ok=False))
-    return found or [_item(view, "startup", ok=True)]
+def _with_verdict(view: ContainerView, lines: list[Item], word: str, passed: bool) -> list[Item]:
+    """The lines, and one in the type's own name where none of them says what the verdict is."""
+    if not lines or (not passed and all(item.ok for item in lines)):
+        return [*lines, _line(view, word, passed)]
+    return lines
 
 
-def _item(view: ContainerView, name: str, ok: bool) -> Item:
-    return Item(view.name, f"{view.name}/{name}", ok, "ok" if ok else WITHHELD)
+Rule = Callable[[ContainerView], bool]
+Explanation = Callable[[ContainerView, bool], Iterator[Item]]
+
+
+_HEALTH: Final[tuple[Rule, Explanation]] = (is_left_alone, _explain_health)
+_READINESS: Final[tuple[Rule, Explanation]] = (is_ready, _explain_readiness)
+_STARTUP: Final[tuple[Rule, Explanation]] = (is_started, _explain_startup)
+RULES: Final[dict[Endpoint, tuple[Rule, Explanation]]] = {
+    "healthz": _HEALTH,
+    "livez": _HEALTH,
+    "ready": _READINESS,
+    "readyz": _READINESS,
+    "startupz": _STARTUP,
+}
+"""Each endpoint's rule, and what explains its verdict line by line; the aliases share theirs."""
