@@ -1,0 +1,74 @@
+"""Answers /healthz, /livez, /ready, /readyz and /startupz, whole or for one container, as kube-apiserver words them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from agent.core import verdict
+from agent.core.verdict import Answer, ContainerView, Endpoint
+from agent.server import Source, answers
+
+
+class Health:
+    """One endpoint, bound to what it reads."""
+
+    def __init__(self, source: Source, endpoint: Endpoint) -> None:
+        self._source = source
+        self._endpoint: Endpoint = endpoint
+        self._is_readiness = endpoint in {"ready", "readyz"}
+
+    def whole(self, request: web.BaseRequest) -> web.Response:
+        return self._answer(request, self._source.views())
+
+    def of_one(self, request: web.BaseRequest, name: str) -> web.Response:
+        view = self._source.view(name)
+        if view is None and not self._source.config_error:
+            known = ", ".join(each.name for each in self._source.views())
+            return answers.text(f"no container is named {answers.shown(name)}; there are: {known}\n", 404)
+        if view is not None and self._endpoint == "startupz" and _is_kubelet(request):
+            self._source.asked_startup(name)  # first of all: this same request is answered by what it reveals
+            view = self._source.view(name)
+        return self._answer(request, [] if view is None else [view])
+
+    def _answer(self, request: web.BaseRequest, views: Sequence[ContainerView]) -> web.Response:
+        source = self._source
+        trouble = self._is_readiness and (source.stopping or source.config_error)
+        plain = not trouble and "?" not in request.raw_path and not answers.wants_json(request)
+        if plain and verdict.passes(self._endpoint, views):
+            return web.Response(body=b"ok", headers=answers.TEXT)
+        exclude = request.query.getall("exclude", ())
+        found = verdict.answer(self._endpoint, views, exclude)
+        if trouble:
+            word = "configuration" if source.config_error else "shutdown"
+            found = Answer(False, (*found.items, verdict.failed("", word)), found.unmatched)
+        status = 200 if found.passed else 503
+        if answers.wants_json(request):
+            return answers.json(_document(self._endpoint, found), status)
+        if found.passed and "verbose" not in request.query:
+            return answers.text("ok")
+        return answers.text(_body(self._endpoint, found), status)
+
+
+def _is_kubelet(request: web.BaseRequest) -> bool:
+    return request.method == "GET" and request.headers.get("User-Agent", "").startswith("kube-probe/")
+
+
+def _body(endpoint: Endpoint, found: Answer) -> str:
+    lines = [str(item) for item in found.items]
+    if found.unmatched:
+        names = ", ".join(f'"{ascii(name[:80])[1:-1]}"' for name in found.unmatched)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
+    lines.append(f"{endpoint} check {'passed' if found.passed else 'failed'}")
+    return "\n".join(lines) + "\n"
+
+
+def _document(endpoint: Endpoint, found: Answer) -> dict[str, Any]:
+    return {
+        "endpoint": endpoint,
+        "passed": found.passed,
+        "checks": [
+            {"name": item.name, "container": item.container, "ok": item.ok, "note": item.note} for item in found.items
+        ],
+        "unmatched_excludes": found.unmatched,
+    }

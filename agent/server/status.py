@@ -1,0 +1,106 @@
+"""The JSON of /status: everything that is known of the containers, and no more than `server.details` permits."""
+
+from typing import Any
+
+from agent import __version__
+from agent.core import verdict
+from agent.core.verdict import CheckView, ContainerView, Record
+from agent.server import Source
+
+
+def document(source: Source) -> dict[str, Any]:
+    """The whole agent."""
+    return {
+        "containers": [container(source, view) for view in source.views()],
+        "agent": {
+            "version": __version__,
+            "healthy": not source.healthy(),
+            "serving": source.serving(),
+            "stopping": source.stopping,
+            "config_error": source.config_error,
+            "config_reload_successful": source.reload_successful,
+            "event_loop_lag_seconds": source.loop_lag_seconds,
+        },
+    }
+
+
+def one(source: Source, view: ContainerView) -> dict[str, Any]:
+    """One container, each check with its last 100 results, oldest first."""
+    found = container(source, view)
+    history = source.history(view.name)
+    for check in found["checks"]:
+        results = history.get(f"{check['type']}/{check['name']}", [])
+        check["results"] = [_past(source, result) for result in results[-100:]]
+    return {"containers": [found]}
+
+
+def container(source: Source, view: ContainerView) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": view.name,
+        "state": verdict.state(view),
+        "live": view.live,
+        "started": verdict.is_started(view),
+        "ready": verdict.is_ready(view) and not source.stopping,
+        "running": view.running,
+        "instance": view.instance,
+        "restart_requested": view.requested,
+        "cause": view.cause,
+        "suppressed": view.suppressed,
+        "maintenance": view.maintenance,
+        "checks": [_check(source, check) for check in view.checks],
+        "restarts": [_restart(source, record) for record in view.restarts],
+        "budget_remaining": view.budget_remaining,
+        "backoff_seconds": view.backoff_seconds,
+    }
+    if source.details == "full":
+        found["identity"] = view.identity
+    return found
+
+
+def _check(source: Source, check: CheckView) -> dict[str, Any]:
+    last = check.last
+    found: dict[str, Any] = {
+        "name": check.name,
+        "type": check.type,
+        "method": check.method,
+        "published": check.published,
+        "run": check.run,
+        "run_of": check.counted,
+        "success_threshold": check.success_threshold,
+        "failure_threshold": check.failure_threshold,
+        "period_seconds": check.period_seconds,
+        "last_result": last and last.outcome,
+        "last_time": check.last_time,
+        "reason": last and last.reason,
+        "duration_seconds": last and round(last.duration, 6),
+    }
+    if last is not None and source.details == "full":
+        found["detail"] = source.redact(last.detail)
+    return found
+
+
+def _past(source: Source, result: dict[str, Any]) -> dict[str, Any]:
+    found = {
+        "time": result["time"],
+        "result": result["outcome"],
+        "reason": result["reason"],
+        "duration_seconds": round(result["duration_seconds"], 6),
+    }
+    if source.details == "full":
+        found["detail"] = source.redact(result.get("detail", ""))
+    return found
+
+
+def _restart(source: Source, record: Record) -> dict[str, Any]:
+    full = source.details == "full"
+    found: dict[str, Any] = {
+        "time": record.time,
+        "action": record.action,
+        "reason": record.reason,
+        "check": record.check,
+        "outcome": record.outcome,
+        "evidence": record.evidence if full else None,
+    }
+    if full:
+        found["detail"] = source.redact(record.detail)
+    return found
