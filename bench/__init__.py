@@ -1,0 +1,1 @@
+"""What the agent costs, measured against plain programs in one run: `make bench`."""
