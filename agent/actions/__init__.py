@@ -3,6 +3,16 @@
 An action is a frozen msgspec struct whose fields are its options and whose `async def act(self, order)` does its one
 thing and returns; an exception means that it failed. The remedy (agent.engine.remedy) gives it its deadline, its turn,
 its retries and its record; an action must clean up what it started when it is cancelled.
+
+What an action is like is told by class attributes, each with a default, so that a third party's may leave them out:
+
+- ``interrupts`` (True): the container goes out of service first: not ready, drained, `/healthz` 503.
+- ``holds`` (True): a new instance is expected afterwards, and nothing is probed until it is seen.
+- ``needs_runtime`` (""): the runtime that it acts through; configuration refuses it without that one.
+- ``needs_state_file`` (False): it ends the agent itself, which must find its budget again.
+
+An optional ``def check_options(self) -> list[tuple[str, str]]`` tells configuration what its types can't: the path of
+an option ("" for the action itself, "http_headers[0].name") and what is wrong with it.
 """
 
 from collections.abc import Mapping
@@ -50,7 +60,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return {f"HEALTH_EVENT_{key.upper()}": value for key, value in self.document().items()}
 
 
+class ActionError(Exception):
+    """An action that failed for a reason that its message tells: no traceback is needed, and no secret is in it."""
+
+
+class ExitRequested(Exception):  # noqa: N818 - it is no error: the agent is to leave, in order, with this status
+    """Raised by an action that has the agent leave with exit status ``code``."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit with status {code}")
+        self.code = code
+
+
 class Action(Protocol):
-    """What a restart does. Optional class attribute ``holds`` (True): False where nobody may come afterwards."""
+    """What a restart does."""
 
     async def act(self, order: Order) -> None: ...

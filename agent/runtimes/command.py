@@ -23,6 +23,7 @@ CAP: Final = 10240
 _CHUNK: Final = 65536
 _REAP_SECONDS: Final = 2.0
 _REAP_STEP_SECONDS: Final = 0.005
+_sessions: Final[set[int]] = set()
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -35,6 +36,11 @@ class Finished(msgspec.Struct, frozen=True):
         """The last characters of the output, for a message."""
         text = self.output.decode(errors="replace").strip()
         return text if len(text) <= limit else "..." + text[-limit:]
+
+
+def sessions() -> frozenset[int]:
+    """The sessions of the commands that run now: whoever looks for the server passes them over."""
+    return frozenset(_sessions)
 
 
 async def run(
@@ -141,8 +147,10 @@ def _watch(process: "subprocess.Popen[bytes]") -> "asyncio.Future[int | None]":
     def on_exit() -> None:
         _kill_group(process.pid)  # before the leader is reaped: until then no one else can get the group's number
         status = _status(process)
+        _sessions.discard(process.pid)
         _reap_left_behind(process.pid, lambda: exited.set_result(status))
 
+    _sessions.add(process.pid)
     try:
         _call_by_pidfd(process.pid, on_exit)
     except (OSError, AttributeError):  # before Linux 5.3, an old seccomp profile, or a Python built without it
@@ -151,6 +159,7 @@ def _watch(process: "subprocess.Popen[bytes]") -> "asyncio.Future[int | None]":
         except RuntimeError as error:
             _kill_group(process.pid)
             process.wait()
+            _sessions.discard(process.pid)
             raise BlockingIOError(errno.EAGAIN, f"cannot watch a command: {error}") from error
     return exited
 
