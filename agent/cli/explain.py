@@ -1,0 +1,138 @@
+"""`explain`: how fast a configuration sees faults, and what it risks."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import Any, Final
+
+import msgspec
+
+from agent.cli.arguments import add_documents, add_format
+from agent.cli.tables import aligned
+from agent.core.explain import PLATFORM_WINDOW, Figures, figures
+from agent.core.model import CheckType
+from agent.core.settings import Container
+
+DESCRIPTION: Final = """\
+Says what a configuration's numbers come to: when each check first probes, how soon it sees a fault at best (refused
+at once, just before a probe) and at worst (just after one, every probe runs into its time-out), how long a start may
+take, and what is likely to hurt. Nothing is probed."""
+EXAMPLES: Final = """\
+  health-agent explain config.yaml
+  health-agent explain service.json --format json"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_documents(parser)
+    add_format(parser)
+
+
+def main(args: Namespace) -> int:
+    from agent.cli.loading import load_or_tell
+    from agent.config.lint import Finding, lint
+
+    loaded = load_or_tell(args)
+    if loaded is None:
+        return 2
+    found: dict[str, list[Finding]] = {}
+    for finding in lint(loaded.config):
+        found.setdefault(finding.container, []).append(finding)
+    told = [
+        {
+            "name": container.name,
+            "checks": msgspec.to_builtins(figures(container)),
+            "warnings": [{"code": f.code, "path": f.path, "message": f.message} for f in found.get(container.name, [])],
+        }
+        for container in loaded.config.containers
+    ]
+    if args.format == "json":
+        print(json.dumps({"containers": told}, indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join(text(c, t["warnings"]) for c, t in zip(loaded.config.containers, told, strict=True)))
+    return 0
+
+
+def text(container: Container, warnings: list[dict[str, Any]]) -> str:
+    """One container's figures, what they mean, and its warnings."""
+    numbers = figures(container)
+    lines = [f"{container.name} (restart action: {container.restart.action_name})"]
+    if numbers:
+        lines += ["", aligned([HEAD, *map(_row, numbers)], indent="  ")]
+    lines += ["", *(f"  {sentence}" for sentence in timeline(container, numbers))]
+    if warnings:
+        lines += ["", *(f"  {w['code']} {w['path']}: {w['message']}" for w in warnings)]
+    return "\n".join(lines)
+
+
+HEAD: Final = ("TYPE", "CHECK", "METHOD", "FIRST PROBE", "FAULT SEEN AFTER", "PROBES AN HOUR")
+
+
+def _row(one: Figures) -> tuple[str, ...]:
+    seen = _between(one.detect_best_seconds, one.detect_worst_seconds)
+    return (str(one.type), one.name, one.method, _seconds(one.first_probe_seconds), seen, f"{one.probes_per_hour:g}")
+
+
+def timeline(container: Container, numbers: list[Figures]) -> list[str]:
+    """What happens to the container, in plain language and in order."""
+    startup = [one for one in numbers if one.type is CheckType.STARTUP]
+    readiness = [one for one in numbers if one.type is CheckType.READINESS]
+    liveness = [one for one in numbers if one.type is CheckType.LIVENESS]
+    return [*_start(startup, readiness), *_fault(readiness, liveness), *_restart(container, [*startup, *liveness])]
+
+
+def _start(startup: list[Figures], readiness: list[Figures]) -> list[str]:
+    lines = ["start: there is no startup check, it counts as started at once"]
+    if startup:
+        earliest = _seconds(max(one.first_probe_seconds for one in startup))
+        budget = _seconds(min(one.startup_budget_seconds or 0.0 for one in startup))
+        lines = [f"start: first looked for after {earliest}; an instance that has not started after {budget} is killed"]
+    if not readiness:
+        return [*lines, "ready: there is no readiness check, it is ready as soon as it has started"]
+    earliest = _seconds(max(one.first_probe_seconds for one in readiness))
+    return [*lines, f"ready: once started, {earliest} after the instance began at the earliest"]
+
+
+def _fault(readiness: list[Figures], liveness: list[Figures]) -> list[str]:
+    lines = []
+    if readiness:
+        lines.append(f"fault: {_span(readiness)} after it, no more traffic (not ready)")
+    if liveness:
+        lines.append(f"fault: {_span(liveness)} after it, to be restarted (not live)")
+    else:
+        lines.append("fault: there is no liveness check, a started server is never restarted")
+    return lines
+
+
+def _restart(container: Container, deciding: list[Figures]) -> list[str]:
+    restart = container.restart
+    if not deciding:
+        return []
+    if restart.action_name == "none":
+        worst = max(one.platform_detect_worst_seconds or 0.0 for one in deciding)
+        sentence = (
+            f"restart: left to the platform, which asks /healthz/{container.name}; with the probe that is recommended "
+            f"({PLATFORM_WINDOW:g} s) up to {_seconds(worst)} after the fault"
+        )
+        return [sentence]
+    first = restart.backoff.initial_seconds
+    waits = [f"{min(first * 2**doubled, restart.backoff.max_seconds):g}" for doubled in range(3)]
+    dry = " (dry run: it is only said what would be done)" if restart.dry_run else ""
+    sentence = (
+        f"restart: {restart.action_name}{dry}, after up to {_seconds(restart.drain.max_seconds)} of draining, with "
+        f"{_seconds(restart.grace_period_seconds)} to leave; when it recurs waits of 0, {', '.join(waits)} ... "
+        f"{_seconds(restart.backoff.max_seconds)}; at most {restart.budget.restarts} times in "
+        f"{_seconds(restart.budget.window_seconds)}"
+    )
+    return [sentence]
+
+
+def _span(numbers: list[Figures]) -> str:
+    """From the quickest check at its best to the slowest at its worst: which one sees a fault is not known."""
+    return _between(min(one.detect_best_seconds for one in numbers), max(one.detect_worst_seconds for one in numbers))
+
+
+def _between(best: float, worst: float) -> str:
+    return f"{best:g} to {worst:g} s"
+
+
+def _seconds(number: float) -> str:
+    return f"{number:g} s"

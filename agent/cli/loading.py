@@ -1,0 +1,30 @@
+"""Loads configuration for a command: errors and warnings go to standard error, one a line."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+
+from agent.config import ConfigError, Loaded, Options, Problem, find_sources, load
+
+
+def load_files(files: Sequence[str], args: Namespace) -> Loaded:
+    """What `run` would make of these files. Raises ConfigError."""
+    options = Options(exec_in=args.exec_in, threshold_semantics=args.threshold_semantics)
+    return load(find_sources(files, os.environ), os.environ, options)
+
+
+def load_or_tell(args: Namespace) -> Loaded | None:
+    """The configuration, its warnings told; None once its errors are: exit status 2."""
+    try:
+        loaded = load_files(args.config, args)
+    except ConfigError as wrong:
+        tell(wrong.problems)
+        return None
+    tell(loaded.warnings)
+    return loaded
+
+
+def tell(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
