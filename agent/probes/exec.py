@@ -1,0 +1,65 @@
+"""The exec check: a command's exit status is the verdict."""
+
+import errno
+import signal
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.core.model import Result, Target, error, failure, success
+from agent.runtimes.command import Finished, run
+
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.ECHILD)
+
+
+class Exec(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs a command without a shell, in a session of its own.
+
+    Exit 0 is success, anything else a failure. Output is read up to 10 KiB and dropped beyond; what the command leaves
+    running in its process group is killed.
+    """
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1, description="program and arguments; no shell")]
+    in_: Annotated[
+        Literal["agent", "container"],
+        Meta(description="agent: beside the agent; container: in the target, through `runtime`"),
+    ] = msgspec.field(default="agent", name="in")
+
+    def check_options(self) -> list[tuple[str, str]]:
+        problems = [
+            (f"command[{index}]", "a NUL character cannot be part of a command")
+            for index, word in enumerate(self.command)
+            if "\0" in word
+        ]
+        if not self.command[0]:
+            problems.append(("command[0]", "is empty; name the program to run"))
+        return problems
+
+    async def probe(self, target: Target) -> Result:
+        if self.in_ == "container":
+            return error(
+                "runtime",
+                f"container {target.container} has no runtime to run a command in; give it one, or `in: agent`",
+            )
+        try:
+            return _judge(await run(self.command))
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            return error("internal" if problem.errno in _EXHAUSTED else "spawn", f"{self.command[0]}: {reason}")
+
+
+def _judge(ended: Finished) -> Result:
+    output = ended.output.decode(errors="replace").strip()
+    if ended.returncode == 0:
+        return success(output)
+    if ended.returncode < 0:
+        return failure("signal", f"killed by {_signal_name(-ended.returncode)}: {output}".removesuffix(": "))
+    return failure("exit", output or f"exit status {ended.returncode}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
