@@ -49,8 +49,8 @@ async def _attempt(check: Check, target: Target) -> Result:
 def _internal(check: Check, target: Target, problem: Exception) -> Result:
     """The prober's own trouble. A bug is logged with its traceback once per instance; a lack of resources is plain."""
     text = f"{type(problem).__name__}: {problem}"
-    if not isinstance(problem, OSError) and target.seen.get(("logged", check.name)) != text:
-        target.seen[("logged", check.name)] = text
+    if not isinstance(problem, OSError) and target.seen.get(f"logged {check.name}") != text:
+        target.seen[f"logged {check.name}"] = text
         log.error(
             "probe.error", exc_info=problem, extra={"container": target.container, "check": check.name, "detail": text}
         )

@@ -13,21 +13,22 @@ class Source(Protocol):
 
     bus: Bus
     lateness: Histogram
-    loop_lag_seconds: float
     stopping: bool  # SIGTERM came: /ready 503, /healthz 200
     config_error: bool  # --serve-on-config-error: every NAME is healthy and started, nothing is ready
     details: str  # "reasons" or "full"
     reload_successful: bool
     reload_success_time: float  # Unix time, seconds
 
+    @property
+    def loop_lag_seconds(self) -> float: ...
     def views(self) -> list[ContainerView]: ...
     def view(self, name: str) -> ContainerView | None: ...
     def history(self, name: str) -> dict[str, list[dict[str, Any]]]:
         """The last 100 results of each check, keyed TYPE/CHECK: {time, outcome, reason, duration_seconds, detail}."""
         ...
 
-    def asked_startup(self, name: str) -> None:
-        """The kubelet asks /startupz/NAME: perhaps a sign of a new instance; to be told before the answer is made."""
+    def asked_startup(self, name: str) -> bool:
+        """The kubelet asks /startupz/NAME. True: that shows a new instance, and this very request is answered 503."""
         ...
 
     def healthy(self) -> list[str]:

@@ -1,0 +1,53 @@
+"""Whether a kill that is wanted is permitted now, and if not, why: one pure rule for every action (contract 5)."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from agent.core import backoff, budget
+from agent.core.backoff import BackoffState
+from agent.core.budget import BudgetState
+from agent.core.settings import Restart
+
+Why = Literal["", "dry_run", "budget", "backoff", "maintenance", "correlated", "gpu", "impaired", "arming"]
+WHYS: Final[tuple[str, ...]] = (
+    "dry_run",
+    "budget",
+    "backoff",
+    "maintenance",
+    "correlated",
+    "gpu",
+    "impaired",
+    "arming",
+)
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the decision depends on; times are seconds on the engine's clock."""
+
+    now: float
+    agent_started_at: float
+    impaired: bool
+    backoff: BackoffState
+    budget: BudgetState
+
+
+def why_not(rule: Restart, at: Situation) -> Why:
+    """The first brake that holds, or "" when the kill is permitted.
+
+    A dry run comes before backoff and budget, which only what is really done can exhaust. With action `none` the
+    platform has a backoff of its own.
+    """
+    if at.now - at.agent_started_at < rule.arm_after_seconds:
+        return "arming"
+    if at.impaired:
+        return "impaired"
+    if rule.dry_run:
+        return "dry_run"
+    if at.budget.given_up_at is not None:
+        return "budget"
+    if rule.action_name != "none" and backoff.waiting(rule.backoff, at.backoff, at.now) > 0:
+        return "backoff"
+    if budget.remaining(rule.budget, at.budget, at.now) == 0:
+        return "budget"
+    return ""

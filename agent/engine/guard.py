@@ -1,0 +1,344 @@
+"""Guards one container: its workers, its remedy and the watch for new instances, and what the endpoints read of it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agent.actions import Order
+from agent.core import instance as signs
+from agent.core.backoff import BackoffState
+from agent.core.budget import BudgetState
+from agent.core.instance import Asks
+from agent.core.model import CheckType, Published, Result, Target
+from agent.core.settings import Container as Spec
+from agent.core.verdict import CheckView, ContainerView, State, state
+from agent.engine.container import Container, Sentence, Slot
+from agent.engine.events import Bus, Event
+from agent.engine.hooks import HookRunner
+from agent.engine.pulse import Pulse
+from agent.engine.remedy import Remedy
+from agent.engine.statefile import Memory
+from agent.engine.stats import ContainerStats, Histogram, bump
+from agent.engine.watch import Sign, Watch, liveness_address
+from agent.engine.worker import Worker
+
+TICK_SECONDS = 1.0
+IDENTIFY_EVERY_SECONDS = 5.0  # outside a hold, the runtime is asked so often whether it runs another instance
+
+
+class Guard:
+    """One container, guarded. It is the container's `Life` and the remedy's `Surroundings`."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        bus: Bus,
+        pulse: Pulse,
+        lateness: Histogram,
+        clock: Callable[[], float],
+        save: Callable[[], Any],
+        leave: Callable[[int], None],
+        redact: Callable[[str], str],
+    ) -> None:
+        self.clock = clock
+        self.bus, self.pulse, self.lateness = bus, pulse, lateness
+        self.save, self.leave, self.redact = save, leave, redact
+        self.agent_started_at = clock()
+        self.container = Container(spec, self)
+        self.watch = Watch(spec.name, liveness_address(spec), spec.runtime)
+        self.hooks = HookRunner(spec.name, redact)
+        self.stats = ContainerStats()
+        self.remedy = Remedy(self)
+        self.asks = Asks()
+        self.healthy_since: float | None = None
+        self._started_at: float | None = None
+        self._ready_instance = 0  # the last instance that became ready
+        self._state: State | None = None
+        self._workers: dict[Slot, tuple[Worker, asyncio.Task[None]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._edge: asyncio.Task[None] | None = None
+
+    # -- its life ---------------------------------------------------------------------------------------------------
+
+    async def begin(self, memory: Memory | None) -> None:
+        """Take up what an earlier process left, and begin the first instance. Bounded by the runtime's deadline."""
+        now = self.clock()
+        self.watch.known = await self.watch.identify()
+        known = self.watch.known
+        held = False
+        if memory is not None:
+            self.remedy.ledger.budget = BudgetState(memory.spent, memory.given_up_at)
+            self.remedy.ledger.backoff = BackoffState(memory.backoff_delay, memory.backoff_since)
+            self.container.instance = memory.instance
+            same = known is not None and known.identity == memory.identity
+            acted = memory.hold is not None and memory.hold.acted_at is not None
+            held = acted and (known is None or same)
+            if same and memory.started and not held:
+                self.container.restore_started()
+            elif memory.identity and known is not None and not same:
+                self.container.instance += 1
+        self.container.running = not held
+        self.container.begin(now, known.started_at if known else None)
+        if held and memory is not None and memory.hold is not None:
+            self.remedy.resume_hold(memory.hold)
+        self._tasks.append(asyncio.create_task(self._tick(), name=f"tick {self.container.spec.name}"))
+
+    def work(self, stagger: Callable[[Slot], float]) -> None:
+        """Start a worker for each check, ``stagger`` seconds from now."""
+        for slot in self.container.slots:
+            self._employ(slot, stagger(slot))
+
+    def healthy(self) -> list[str]:
+        """Workers and tasks that have died, by name; none ever should."""
+        tasks = [*self._tasks, *(task for _, task in self._workers.values())]
+        return [task.get_name() for task in tasks if task.done()]
+
+    async def stop_checks(self) -> None:
+        """The agent's own termination: liveness and startup checks stop and publish nothing more; readiness goes on."""
+        gone = [s for s in self._workers if s.check.type is not CheckType.READINESS]
+        await self._dismiss(gone)
+
+    async def close(self) -> None:
+        """Finish a running action, then stop everything."""
+        await self.remedy.stop()
+        await self._dismiss(list(self._workers))
+        for task in [*self._tasks, *([self._edge] if self._edge else [])]:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self.hooks.close(2.0)
+
+    async def replace(self, spec: Spec) -> None:
+        """Take another definition over, at once; unchanged checks keep their workers (contract 3, reload)."""
+        if spec.runtime != self.container.spec.runtime or liveness_address(spec) != self.watch.address:
+            self.watch.runtime, self.watch.address = spec.runtime, liveness_address(spec)
+            self.watch.known = await self.watch.identify()
+        moved = (spec.host, spec.port, spec.ports) != self._where()
+        fresh = self.container.replace(spec, self.clock())
+        kept = [s for s in self.container.slots if s not in fresh]
+        await self._dismiss([s for s in self._workers if s not in kept or moved])
+        for slot in self.container.slots:
+            if slot not in self._workers:
+                self._employ(slot, 0.0)
+
+    def memory(self) -> Memory:
+        """What the next process should know."""
+        remedy, known = self.remedy, self.watch.known
+        ledger = remedy.ledger
+        return Memory(
+            instance=self.container.instance,
+            identity=known.identity if known else "",
+            started=self.container.started,
+            spent=ledger.budget.spent,
+            given_up_at=ledger.budget.given_up_at,
+            backoff_delay=ledger.backoff.delay,
+            backoff_since=ledger.backoff.since,
+            hold=remedy.hold,
+        )
+
+    def _where(self) -> tuple[str, int | None, dict[str, int]]:
+        spec = self.container.spec
+        return (spec.host, spec.port, spec.ports)
+
+    def _employ(self, slot: Slot, delay: float) -> None:
+        spec = self.container.spec
+        target = Target(
+            spec.name, spec.host, spec.port, spec.ports,
+            timeout=slot.check.timeout_seconds, runtime=spec.runtime, seen=self.container.seen,
+        )  # fmt: skip
+        worker = Worker(
+            slot, self.container, target, pulse=self.pulse, lateness=self.lateness, on_result=self._on_result
+        )
+        task = asyncio.create_task(worker.run(delay), name=f"worker {spec.name}/{slot.path}")
+        self._workers[slot] = (worker, task)
+
+    async def _dismiss(self, slots: list[Slot]) -> None:
+        tasks = [self._workers.pop(slot)[1] for slot in slots]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        """Once a second: ways back from given up, changes of the state, and now and then the runtime."""
+        asked_at = self.clock()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = self.clock()
+            self.remedy.ledger.tick(now, 0.0 if self.healthy_since is None else now - self.healthy_since)
+            self._note_state()
+            if now - asked_at >= IDENTIFY_EVERY_SECONDS and not self.remedy.busy:
+                asked_at = now
+                await self._ask_runtime()
+
+    async def _ask_runtime(self) -> None:
+        sign = await self.watch.another()
+        if sign is not None:
+            self.seen(sign)
+
+    # -- signs of a new instance -------------------------------------------------------------------------------------
+
+    def seen(self, sign: Sign) -> None:
+        """A new instance: told to the kill under way, which then ends, or taken over at once."""
+        if self.remedy.busy:
+            self.remedy.signed(sign)
+        else:
+            self.renew(sign)
+
+    def renew(self, sign: Sign) -> None:
+        now = self.clock()
+        self.asks = Asks(self.asks.last, self.asks.shortest)
+        self.remedy.ledger.suppressed = ""
+        self.tell("instance.new", {"to": "instance", "instance": self.container.instance + 1, "sign": sign.kind})
+        self.container.new_instance(now, sign.started_at)
+        self._changed()
+
+    def asked_startup(self) -> bool:
+        """The kubelet asks /startupz/NAME. True: this shows a new instance, and this very request is answered 503."""
+        now = self.clock()
+        container = self.container
+        held = self.remedy.busy and self.remedy.cause.startswith(CheckType.LIVENESS)
+        started_for = now - self._started_at if container.started and self._started_at is not None else None
+        self.asks, another = signs.asked(self.asks, now, started_for=started_for, held=held)
+        if another:
+            self.seen(Sign("kubelet"))
+        return another
+
+    def _on_result(self, slot: Slot, result: Result) -> None:
+        refused = result.reason == "refused" and self.container.running and self.container.started
+        if refused and not self.remedy.busy and (self._edge is None or self._edge.done()) and self._at_address(slot):
+            self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
+
+    def _at_address(self, slot: Slot) -> bool:
+        spec, options = self.container.spec, slot.check.options
+        port = getattr(options, "port", None)
+        number = spec.port if port is None else spec.ports.get(port, port) if isinstance(port, str) else port
+        return self.watch.address == (getattr(options, "host", None) or spec.host, number)
+
+    async def _follow_edge(self) -> None:
+        """From a refused probe until the port accepts again: a server that crashed by itself is a new one."""
+        instance = self.container.instance
+        edge = await self.watch.until_accepted()
+        same = self.container.instance == instance and self.container.started and not self.remedy.busy
+        if edge and same and self.watch.known is None:
+            self.seen(Sign("edge"))
+        elif same:
+            await self._ask_runtime()
+
+    # -- what the container tells (Life) -------------------------------------------------------------------------------
+
+    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
+        first = slot.state.run == 0 and slot.last is None
+        if not first:
+            bump(self.stats.transitions, (str(kind), str(value)))
+        reason = slot.last.reason if slot.last else ""
+        fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": reason}
+        level = "warning" if value is Published.FAILURE and not first else "info"
+        self.tell(f"{kind}.{str(value).lower()}", fields, level=level, detail=slot.last.detail if slot.last else "")
+        hook = self.container.spec.restart.hooks.on_transition
+        if hook is not None and not first:
+            order = Order(
+                type="on_transition", container=self.container.spec.name, reason=reason, check=slot.check.name,
+                to=str(value), instance=str(self.container.instance), runtime=self.container.spec.runtime,
+            )  # fmt: skip
+            self.hooks.tell(hook, order)
+        self._changed()
+
+    def on_status(self, name: str, value: bool, now: float) -> None:
+        if name == "started":
+            self._started_at = now if value else None
+        elif value and self._ready_instance != self.container.instance:
+            self._ready_instance = self.container.instance
+            self.stats.time_to_ready = now - self.container.started_at
+        self.tell(f"container.{name}" if value else f"container.not_{name}", {"type": name, "to": value})
+        self._changed()
+
+    def on_trigger(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
+        if slot in self._workers:
+            self._workers[slot][0].trigger()
+
+    def sentence(self, slot: Slot, now: float) -> Sentence:
+        return self.remedy.sentence(slot, now)
+
+    def on_kill(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
+        if self._edge is not None:
+            self._edge.cancel()
+        self.remedy.begin(slot)
+        self._changed()
+
+    def on_recovered(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
+        self.remedy.ledger.suppressed = ""
+        self.remedy.signed(None)
+
+    # -- what is told, and shown --------------------------------------------------------------------------------------
+
+    def tell(self, name: str, fields: dict[str, Any], *, level: str = "info", detail: str = "") -> None:
+        kind = "restart" if name.startswith("restart.") else "state" if name.startswith("state") else "transition"
+        event = Event(
+            kind=kind, name=name, time=time.time(), container=self.container.spec.name,  # type: ignore[arg-type]
+            fields=fields, detail=self.redact(detail), level=level,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.bus.tell(event)
+
+    def _changed(self) -> None:
+        """Keep `healthy_since` and the state in step with what just happened."""
+        container = self.container
+        healthy = container.running and container.started and container.asked is None and not self._failing()
+        if not healthy:
+            self.healthy_since = None
+        elif self.healthy_since is None:
+            self.healthy_since = self.clock()
+        self._note_state()
+
+    def _failing(self) -> bool:
+        return any(
+            slot.check.type is CheckType.LIVENESS and self.container.published(slot) is Published.FAILURE
+            for slot in self.container.slots
+        )
+
+    def _note_state(self) -> None:
+        now = state(self.view())
+        if now != self._state:
+            before, self._state = self._state, now
+            self.tell("state", {"from": before, "to": now})
+
+    def view(self) -> ContainerView:
+        """The container as the endpoints see it."""
+        container, remedy, now = self.container, self.remedy, self.clock()
+        return ContainerView(
+            name=container.spec.name,
+            instance=container.instance,
+            identity=self.watch.known.identity if self.watch.known else "",
+            running=container.running,
+            started=container.started,
+            ready=container.ready and not remedy.phase,
+            checks=tuple(
+                CheckView(
+                    name=slot.check.name, type=slot.check.type, method=slot.check.method,
+                    published=container.published(slot), run=slot.state.run, counted=slot.state.last,
+                    success_threshold=slot.check.success_threshold, failure_threshold=slot.check.failure_threshold,
+                    period_seconds=slot.check.period_seconds, last=slot.last, last_time=slot.last_time,
+                )
+                for slot in container.slots
+            ),
+            phase=remedy.phase,
+            requested=remedy.requested,
+            cause=remedy.cause,
+            suppressed=remedy.ledger.suppressed,
+            restarts=tuple(remedy.ledger.records),
+            budget_remaining=remedy.ledger.left(now),
+            backoff_seconds=remedy.ledger.waiting(now),
+        )  # fmt: skip
+
+    def history(self) -> dict[str, list[dict[str, Any]]]:
+        """The last results of each check, oldest first."""
+        return {
+            slot.path: [
+                {
+                    "time": when, "outcome": str(result.outcome), "reason": result.reason,
+                    "duration_seconds": result.duration, "detail": self.redact(result.detail),
+                }
+                for when, result in slot.history
+            ]
+            for slot in self.container.slots
+        }  # fmt: skip

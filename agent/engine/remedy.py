@@ -1,0 +1,293 @@
+"""Carries out one container's kills, one at a time: drain, action, hold, new instance; each step bounded."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+
+from agent.actions import ExitRequested, Order
+from agent.core.settings import Restart
+from agent.core.verdict import Phase, Record
+from agent.engine.container import Sentence, Slot
+from agent.engine.ledger import Ledger
+from agent.engine.statefile import Hold
+from agent.engine.surroundings import Surroundings
+from agent.engine.watch import Sign
+
+log = logging.getLogger(__name__)
+
+
+class Remedy:
+    """The restarts of one container; ``step`` and ``requested`` are what the endpoints show."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.ledger = Ledger(around)
+        self.step: Phase = ""
+        self.requested = False
+        self.cause = ""  # TYPE/CHECK of the last kill that was wanted
+        self.hold: Hold | None = None
+        self._sign: asyncio.Future[Sign | None] | None = None  # pending while a kill is under way; None: withdrawn
+        self._task: asyncio.Task[None] | None = None
+        self._acting: asyncio.Task[None] | None = None
+
+    @property
+    def rule(self) -> Restart:
+        return self.around.container.spec.restart
+
+    @property
+    def phase(self) -> Phase:
+        return self.step or ("given_up" if self.ledger.given_up else "")
+
+    @property
+    def busy(self) -> bool:
+        """A kill is under way: signs of a new instance belong to it."""
+        return self._sign is not None
+
+    @property
+    def _holds(self) -> bool:
+        """Whether a new instance is expected after the action, and nothing is probed until it is seen."""
+        return bool(getattr(self.rule.action, "holds", True))
+
+    def sentence(self, slot: Slot, now: float) -> Sentence:
+        """Decide on a kill that ``slot`` wants."""
+        self.cause = slot.path
+        if not self.ledger.permits(slot, now):
+            return Sentence.SPARE_AND_RESET if self.ledger.suppressed == "dry_run" else Sentence.SPARE
+        if getattr(self.rule.action, "interrupts", True):
+            return Sentence.KILL if self._holds else Sentence.ASK
+        if self._task is None or self._task.done():
+            self._start(self._tell_only(slot))
+        return Sentence.SPARE_AND_RESET
+
+    def begin(self, slot: Slot) -> None:
+        """The kill was permitted and the container is down for it, or asked for: carry it out."""
+        self._sign = asyncio.get_running_loop().create_future()
+        self._start(self._restart(slot) if self._holds else self._ask(slot))
+
+    def resume_hold(self, hold: Hold) -> None:
+        """An earlier process acted and was still waiting for the new instance: so does this one."""
+        self.cause = hold.check
+        self.step, self.requested = "holding", True
+        self._sign = asyncio.get_running_loop().create_future()
+        record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
+        self.ledger.records.append(record)
+        self._start(self._resumed(record, hold))
+
+    def signed(self, sign: Sign | None) -> None:
+        """A new instance was seen while a kill is under way, or (None) what it was for has passed."""
+        if self._sign is not None and not self._sign.done():
+            self._sign.set_result(sign)
+
+    async def stop(self) -> None:
+        """Finish a running action, then leave the rest to the next process (contract 5, SIGTERM)."""
+        if self._acting is not None and not self._acting.done():
+            await asyncio.wait([self._acting])  # it has a deadline of its own
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    # -- the ways a kill goes -------------------------------------------------------------------------------------
+
+    async def _restart(self, slot: Slot) -> None:
+        """An action that ends the instance: drained before, held afterwards."""
+        record = self.ledger.open(slot)
+        await self._prepare(slot, record)
+        if self._signed:
+            self.ledger.close(record, "withdrawn")  # it restarted by itself before we had to
+            await self._over(await self._await_sign(0))
+            return
+        watching = asyncio.create_task(self._look_out())
+        try:
+            while not await self._attempt(slot, record):
+                self.ledger.close(record, "failed")
+                if not await self._may_retry():
+                    await self._resign(slot)
+                    return
+                if self._signed:
+                    await self._over(await self._await_sign(0))
+                    return
+                record = self.ledger.open(slot)
+            if self.rule.policy == "Never":
+                self.ledger.close(record, "succeeded")
+                self.step, self.requested = "", False
+                await self._over(await self._await_sign(None))
+            else:
+                await self._hold(slot, record)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _ask(self, slot: Slot) -> None:
+        """An action that holds nothing (none): the request stands until somebody came or it is no longer needed."""
+        record = self.ledger.open(slot)
+        await self._prepare(slot, record)
+        await self.around.save()
+        watching = asyncio.create_task(self._look_out())
+        try:
+            if not self._signed:
+                self.step, self.requested = "restarting", True
+                self.ledger.tell("restart.requested", record, "action", level="warning")
+                record.detail = self._text(await self._run_action(self.ledger.order("action", slot, record)))
+            sign = await self._await_sign(None)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        self.ledger.close(record, "withdrawn" if sign is None else "succeeded")
+        await self._over(sign)
+        if sign is not None:
+            await self._hook("post_restart", slot, record)
+
+    async def _tell_only(self, slot: Slot) -> None:
+        """An action that interrupts nothing (notify): counted and told; no drain, no hold, readiness untouched."""
+        record = self.ledger.open(slot)
+        begun = self.around.clock()
+        await self.around.save()
+        await self._hook("pre_restart", slot, record)
+        problem = await self._run_action(self.ledger.order("action", slot, record))
+        self.ledger.acted(begun)
+        record.detail = self._text(problem)
+        self.ledger.close(record, "failed" if problem else "succeeded")
+        await self.around.save()
+        await self._hook("post_restart", slot, record)
+
+    # -- its steps ---------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, slot: Slot, record: Record) -> None:
+        """What comes before the action: it is told, drained, and the hook has its say (it has no veto)."""
+        self.ledger.tell("restart.decided", record, "decided", level="warning")
+        seconds = self.rule.drain.max_seconds
+        if seconds > 0:
+            self.step = "draining"
+            self.ledger.tell("restart.draining", record, "drain", seconds=seconds)
+            await self._await_sign(seconds)
+        await self._hook("pre_restart", slot, record)
+
+    async def _attempt(self, slot: Slot, record: Record) -> bool:
+        """The action once; True when it did its work. An action that has the agent leave does not come back."""
+        grace = slot.check.termination_grace_period_seconds
+        order = self.ledger.order(
+            "action", slot, record, self.rule.grace_period_seconds if grace is None else grace
+        )  # fmt: skip
+        self.step, self.requested = "restarting", True
+        begun = self.around.clock()
+        await self.around.save()  # before the action: it may end the agent itself
+        self.ledger.tell("restart.action", record, "action", level="warning")
+        problem = await self._run_action(order)
+        self.ledger.acted(begun)
+        if isinstance(problem, ExitRequested):
+            self.ledger.close(record, "succeeded")
+            await self.around.save()
+            self.around.leave(problem.code)
+            await asyncio.Event().wait()  # until the agent's own end cancels this
+        record.detail = self._text(problem)
+        return problem is None
+
+    async def _run_action(self, order: Order) -> BaseException | None:
+        """The action within its deadline; shielded, so that the agent's own end waits for it (see `stop`)."""
+        rule = self.rule
+        seconds = rule.action_timeout_seconds + order.grace_seconds
+
+        async def act() -> None:
+            async with asyncio.timeout(seconds):
+                await rule.action.act(order)
+
+        self._acting = asyncio.create_task(act(), name=f"action {order.container}")
+        try:
+            await asyncio.shield(self._acting)
+        except asyncio.CancelledError:
+            if not self._acting.cancelled():
+                raise
+            return RuntimeError("the action cancelled itself")
+        except TimeoutError as problem:
+            return problem if str(problem) else TimeoutError(f"not done within {seconds:g} s")
+        except Exception as problem:  # noqa: BLE001 - whatever an action raises is its failure
+            return problem
+        return None
+
+    async def _may_retry(self) -> bool:
+        """After a failed action: wait for the backoff, or for a sign; False when no budget is left."""
+        now = self.around.clock()
+        if self.ledger.left(now) == 0:
+            return False
+        self.step = "holding"
+        await self.around.save()
+        await self._await_sign(self.ledger.waiting(now))
+        return True
+
+    async def _resumed(self, record: Record, hold: Hold) -> None:
+        watching = asyncio.create_task(self._look_out(edge_counts=True))
+        try:
+            await self._hold(None, record, hold)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _hold(self, slot: Slot | None, record: Record, hold: Hold | None = None) -> None:
+        """Until a sign of the new instance, or until one is assumed: a hold never lasts for ever."""
+        now = self.around.clock()
+        self.hold = hold = hold or Hold(
+            since=now, check=record.check, reason=record.reason, action=record.action, acted_at=now
+        )
+        self.step = "holding"
+        self.ledger.tell("restart.holding", record, "hold")
+        await self.around.save()
+        acted_at = now if hold.acted_at is None else hold.acted_at
+        sign = await self._await_sign(max(0.0, acted_at + self.rule.assumed_after - now))
+        self.ledger.close(record, "timed_out" if sign is None else "succeeded")
+        await self._over(sign or Sign("assumed"))
+        await self._hook("post_restart", slot, record)
+
+    async def _over(self, sign: Sign | None) -> None:
+        """The kill is over: with a new instance, or (None) without one."""
+        self._clear()
+        if sign is not None:
+            self.around.renew(sign)
+        await self.around.save()
+
+    async def _resign(self, slot: Slot) -> None:
+        """The action failed and no budget is left: the same instance is probed again, and nobody acts."""
+        self._clear()
+        self.ledger.give_up(slot, self.around.clock())
+        self.around.container.resume(self.around.clock())
+        await self.around.save()
+
+    # -- its parts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _signed(self) -> bool:
+        return self._sign is not None and self._sign.done()
+
+    async def _await_sign(self, seconds: float | None) -> Sign | None:
+        """The sign, or None once ``seconds`` are over or the kill is withdrawn."""
+        if self._sign is None:
+            return None
+        await asyncio.wait([self._sign], timeout=seconds)
+        return self._sign.result() if self._sign.done() else None
+
+    async def _look_out(self, *, edge_counts: bool = False) -> None:
+        container, watch = self.around.container, self.around.watch
+        if watch.known is None:
+            watch.known = await watch.identify()
+        self.signed(await watch.until_new(edge_counts=edge_counts or container.ever_started))
+
+    async def _hook(self, name: str, slot: Slot | None, record: Record) -> None:
+        await self.around.hooks.run(getattr(self.rule.hooks, name), self.ledger.order(name, slot, record))
+
+    def _text(self, problem: BaseException | None) -> str:
+        return "" if problem is None else self.around.redact(f"{type(problem).__name__}: {problem}")
+
+    def _clear(self) -> None:
+        self.step, self.requested, self.hold, self._sign = "", False, None, None
+
+    def _start(self, work: Awaitable[None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._guarded(work), name="remedy")
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """A bug of ours must not leave the container held for ever: it is told, and probing goes on."""
+        try:
+            await work
+        except Exception:
+            log.exception("remedy.error", extra={"container": self.around.container.spec.name})
+            self._clear()
+            self.around.container.resume(self.around.clock())
