@@ -7,13 +7,16 @@ import msgspec
 from msgspec import Meta
 
 from agent.actions import ActionError, Order
-from agent.runtimes.command import Finished, run
+from agent.runtimes.command import Finished, problems_of, run
 
 
 class ExecAction(msgspec.Struct, frozen=True):
     """The command is told of the event in HEALTH_EVENT_* and as JSON on its standard input; exit status 0 is good."""
 
-    command: Annotated[list[str], Meta(min_length=1, description="program and arguments; no shell is involved")]
+    command: Annotated[tuple[str, ...], Meta(min_length=1, description="program and arguments; no shell is involved")]
+
+    def check_options(self) -> list[tuple[str, str]]:
+        return problems_of(self.command)
 
     async def act(self, order: Order) -> None:
         document = msgspec.json.encode(order.document())

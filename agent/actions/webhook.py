@@ -34,7 +34,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
     url: Annotated[str, Meta(description="http or https; its path, query and user are shown nowhere")]
     method: str = "POST"
-    http_headers: list[Header] = msgspec.field(default_factory=list)
+    http_headers: tuple[Header, ...] = ()
     secret_file: Annotated[
         str | None,
         Meta(description=f"key of {SIGNATURE}: sha256=HMAC; read each time; line ends at its end are left out"),

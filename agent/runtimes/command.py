@@ -38,6 +38,18 @@ class Finished(msgspec.Struct, frozen=True):
         return text if len(text) <= limit else "..." + text[-limit:]
 
 
+def problems_of(argv: Sequence[str]) -> list[tuple[str, str]]:
+    """What configuration has to say of a command: the path of a word below its options, and what is wrong with it."""
+    found = [
+        (f"command[{index}]", "a NUL character cannot be part of a command")
+        for index, word in enumerate(argv)
+        if "\0" in word
+    ]
+    if argv and not argv[0]:
+        found.append(("command[0]", "is empty; name the program to run"))
+    return found
+
+
 def sessions() -> frozenset[int]:
     """The sessions of the commands that run now: whoever looks for the server passes them over."""
     return frozenset(_sessions)

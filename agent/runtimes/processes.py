@@ -18,15 +18,17 @@ from agent.runtimes.stopping import stop
 _STALE_SLACK_SECONDS = 10.0
 _SHARE = "share the pid namespace (shareProcessNamespace: true in a pod, pid: service:NAME in Compose)"
 
+_Text = Annotated[str, Meta(min_length=1)]
+
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """Where the server's process is found; exactly one of the three."""
 
     command_contains: Annotated[
-        str | None,
-        Meta(min_length=1, description="text of its command line; of several the oldest, the master of its workers"),
+        _Text | None,
+        Meta(description="text of its command line; of several the oldest, the master of its workers"),
     ] = None
-    pid_file: Annotated[str | None, Meta(min_length=1, description="file whose first word is its process id")] = None
+    pid_file: Annotated[_Text | None, Meta(description="file whose first word is its process id")] = None
     port: Annotated[Port | None, Meta(description="TCP port that it listens on; it is seen once it listens")] = None
 
     can_exec: ClassVar[bool] = False

@@ -5,11 +5,11 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from agent.runtimes import proc
+from agent.runtimes import command, proc
 from agent.runtimes.aside import aside
 
 GONE_SECONDS: Final = 30.0
@@ -35,7 +35,8 @@ async def stop(pid: int, started: int, signum: int, grace_seconds: float) -> Non
             raise PermissionError(
                 errno.EPERM, f"process 1 is still there {grace_seconds:g} s after the signal: {_INIT}"
             )
-        family = await aside(("stop", pid), lambda: _family(pid))
+        ours = command.sessions()
+        family = await aside(("stop", pid), lambda: _family(pid, ours))
         if not await target.send(signal.SIGKILL):
             return
         if not await target.gone(GONE_SECONDS):
@@ -117,12 +118,12 @@ async def _readable(file: int, seconds: float) -> bool:
     return True
 
 
-def _family(pid: int) -> list[proc.Seen]:
-    """Its descendants, but neither the agent nor what the agent runs or runs under."""
+def _family(pid: int, ours: Collection[int]) -> list[proc.Seen]:
+    """Its descendants, without the agent, the agent's ancestors and its commands (``ours``: their sessions)."""
     agent = os.getpid()
-    everyone = list(proc.everyone().values())
-    spared = {agent, *proc.ancestors(agent), *(one.pid for one in proc.descendants(agent, everyone))}
-    return [one for one in proc.descendants(pid, everyone) if one.pid not in spared]
+    spared = {agent, *proc.ancestors(agent)}
+    found = proc.descendants(pid, proc.everyone().values())
+    return [one for one in found if one.pid not in spared and one.session not in ours]
 
 
 def _not_permitted(pid: int) -> str:

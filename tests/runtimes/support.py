@@ -23,6 +23,11 @@ def text_of(path: Path) -> str:
     return path.read_text().strip()
 
 
+async def ended(pid: int) -> None:
+    """Wait until this process's child ``pid`` is a zombie, and leave it one."""
+    await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 def alive(pid: int) -> bool:
     """Whether ``pid`` is there and no zombie."""
     return _state_and_parent(pid)[0] not in "ZX"
