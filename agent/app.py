@@ -20,6 +20,7 @@ from agent.engine.pulse import Pulse
 from agent.engine.statefile import StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
 from agent.log import Output, start
+from agent.server.listen import ListenError
 from agent.server.public import Listener
 from agent.server.public import start as listen
 
@@ -54,7 +55,7 @@ class Agent:
     # -- starting and stopping ---------------------------------------------------------------------------------------
 
     async def start(self) -> Listener:
-        """Everything in its order: pulse, containers, listener, workers. Raises OSError where it can't listen."""
+        """Everything in its order: pulse, containers, listener, workers. Raises ListenError."""
         self.pulse.start()
         remembered = await asyncio.to_thread(self.state_file.load)
         for spec in self.config.containers:
@@ -282,7 +283,7 @@ async def _serve(
     loop.add_signal_handler(signal.SIGHUP, told_to_reload)
     try:
         listener = await agent.start()
-    except OSError as problem:
+    except ListenError as problem:
         log.error("agent.failed", extra={"detail": str(problem)})  # noqa: TRY400 - the message names the remedy
         return 1
     if followed:

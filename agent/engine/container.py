@@ -102,11 +102,14 @@ class Container:
 
     def enter(self, slot: Slot, seen: Seen, now: float) -> bool:
         """Begin a round of this check; True when it is to probe."""
-        slot.state = rules.arrive(slot.check, slot.state, seen)
-        self._announce(slot, now)
-        slot.state, probe = rules.enter(slot.check, slot.state, seen)
-        self._announce(slot, now)
-        self._recompute(now)
+        before = slot.state
+        slot.state = arrived = rules.arrive(slot.check, before, seen)
+        if arrived is not before:
+            self._announce(slot, now)
+        slot.state, probe = rules.enter(slot.check, arrived, seen)
+        if slot.state is not before:
+            self._announce(slot, now)
+            self._recompute(now)
         return probe
 
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None:
@@ -116,23 +119,27 @@ class Container:
         before = slot.state
         done = rules.finish(slot.check, before, outcome)
         slot.state = done.state
-        verdict = None
-        if done.failing and self.running:
-            verdict = Sentence.SPARE if self.asked else self.life.sentence(slot, now)
-            if verdict in (Sentence.SPARE, Sentence.SPARE_AND_RESET):
-                slot.state = rules.spared(before, done.state, keep_run=verdict is Sentence.SPARE)
-                if self.asked is None:
-                    self.wanted = self.wanted or slot
-        self._announce(slot, now)
-        if done.changed and slot.state.published is Published.SUCCESS:
-            self._recovered(slot, now)
-        self._recompute(now)
+        if done.changed:
+            self._announce(slot, now)
+            if done.state.published is Published.SUCCESS:
+                self._recovered(slot, now)
+            self._recompute(now)
+        verdict = self._judge(slot, before, now) if done.failing and self.running else None
         if verdict is Sentence.KILL:
             self._kill(slot, now)
         elif verdict is Sentence.ASK:
             self._ask(slot, now)
         elif done.changed and slot.check.type is not CheckType.LIVENESS:
             self._trigger(now)
+
+    def _judge(self, slot: Slot, before: ProbeState, now: float) -> Sentence:
+        """A kill is wanted: what is not permitted leaves the check probing on, its Failure published."""
+        verdict = Sentence.SPARE if self.asked else self.life.sentence(slot, now)
+        if verdict in (Sentence.SPARE, Sentence.SPARE_AND_RESET):
+            slot.state = rules.spared(before, slot.state, keep_run=verdict is Sentence.SPARE)
+            if self.asked is None:
+                self.wanted = self.wanted or slot
+        return verdict
 
     def new_instance(self, now: float, started_at: float | None = None) -> None:
         """Another run of the target was seen: every published value is initial again; workers and counters carry on."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from agent.core import verdict
 from agent.core.verdict import Answer, ContainerView, Endpoint
@@ -27,8 +28,11 @@ class Health:
             known = ", ".join(each.name for each in self._source.views())
             return answers.text(f"no container is named {answers.shown(name)}; there are: {known}\n", 404)
         if view is not None and self._endpoint == "startupz" and _is_kubelet(request):
-            self._source.asked_startup(name)  # first of all: this same request is answered by what it reveals
+            # First of all: this same request is answered by what it reveals, be there startup checks or not.
+            another = self._source.asked_startup(name)
             view = self._source.view(name)
+            if another and view is not None:
+                view = replace(view, started=False)
         return self._answer(request, [] if view is None else [view])
 
     def _answer(self, request: web.BaseRequest, views: Sequence[ContainerView]) -> web.Response:
