@@ -1,0 +1,170 @@
+"""What README, docs/, CHANGELOG and deploy/ say is true of the code: commands, options, links, names, documents."""
+
+import argparse
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent import cli
+from agent.config import Options, find_sources, load
+from agent.core.explain import startup_budget
+from agent.server.metrics import FAMILIES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DEPLOYED = sorted(path for path in ROOT.glob("deploy/**/*") if path.is_file())
+"""Files with claims in them."""
+
+VARIABLES = {
+    *("HEALTH_AGENT_CONFIG", "HEALTH_AGENT_EXEC_IN", "HEALTH_AGENT_THRESHOLD_SEMANTICS"),
+    *("HEALTH_AGENT_STARTUP_CHECK", "HEALTH_AGENT_LIVENESS_CHECK", "HEALTH_AGENT_READINESS_CHECK"),
+    *("HEALTH_AGENT_RESTART", "HEALTH_AGENT_RUNTIME", "HEALTH_AGENT_PRESET", "HEALTH_AGENT_CONTAINER"),
+    *("HEALTH_AGENT_TARGET_HOST", "HEALTH_AGENT_TARGET_PORT"),
+}
+"""The environment's own; all others are scalars of the document, spelt as a path with `__`."""
+
+KUBELET_PULL = ROOT / "deploy" / "kubernetes" / "pod.yaml"
+COMPOSE = ROOT / "deploy" / "compose"
+EAS = ROOT / "deploy" / "eas" / "service.json"
+
+page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def command_lines(path: Path) -> Iterator[list[str]]:
+    """Every command that a page shows, as words."""
+    for block in blocks(path, "console"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                yield words
+
+
+@page
+def test_links_lead_somewhere(page: Path) -> None:
+    """Relative ones, to files that are there."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    inside = [target.partition("#")[0] for target in targets if not target.startswith(("http:", "https:", "#"))]
+    assert [target for target in inside if not (page.parent / target).exists()] == []
+
+
+@page
+def test_commands_and_their_options_exist(page: Path) -> None:
+    """`health-agent` lines parse as the command itself would parse them; `make` targets are in the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for program, *words in command_lines(page):
+        if program == "make":
+            assert set(words) <= targets
+        if program == "health-agent" and words[0] not in {"healthcheck", "--version", "--help"}:
+            parser = argparse.ArgumentParser(exit_on_error=False)
+            import_module(cli.COMMANDS[words[0]][0]).add_arguments(parser)
+            parser.parse_args(words[1:])
+
+
+@page
+def test_commands_in_running_text_exist(page: Path) -> None:
+    """`health-agent NAME` between backquotes names a command of this version."""
+    named = re.findall(r"`health-agent ([a-z]+)", page.read_text(encoding="utf-8"))
+    assert set(named) <= set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *DEPLOYED], ids=lambda path: str(path.relative_to(ROOT)))
+def test_metrics_and_variables_exist(path: Path) -> None:
+    """Every name of a metric and of an environment variable is one that the code knows."""
+    text = path.read_text(encoding="utf-8")
+    suffixes = ("", "_total", "_bucket", "_sum", "_count")
+    known = {name + suffix for name in FAMILIES for suffix in suffixes}
+    assert set(re.findall(r"\bhealth_agent_[a-z0-9_]*[a-z0-9]\b", text)) <= known
+    for name in set(re.findall(r"\bHEALTH_AGENT_[A-Z0-9_]*[A-Z0-9]\b", text)):
+        assert name in VARIABLES or "__" in name, name
+
+
+@page
+def test_documents_are_valid(page: Path, tmp_path: Path) -> None:
+    """A YAML block that begins with the name of a configuration file is a whole document."""
+    for block in blocks(page, "yaml"):
+        if block.startswith("# config.yaml"):
+            loaded(block, tmp_path)
+
+
+def loaded(text: str, folder: Path) -> Any:
+    """The configuration of a document; fails with everything that is wrong with it."""
+    document = folder / "config.yaml"
+    document.write_text(text, encoding="utf-8")
+    return load(find_sources([str(document)], {}), {}, Options()).config
+
+
+def windows(budget: float) -> dict[str, dict[str, int]]:
+    """The numbers of a server's own probes that point at the agent: startup has a minute more than the agent's."""
+    return {
+        "startup": {"period": 5, "timeout": 2, "failures": math.ceil((budget + 60) / 5)},
+        "ready": {"period": 5, "timeout": 2, "failures": 2},
+        "healthz": {"period": 10, "timeout": 3, "failures": 9},
+    }
+
+
+def test_the_pod_is_whole(tmp_path: Path) -> None:
+    """The agent's document is valid, the kubelet's windows fit it, and the agent judges itself by its own health."""
+    config_map, pod = yaml.safe_load_all(KUBELET_PULL.read_text(encoding="utf-8"))
+    (container,) = loaded(config_map["data"]["config.yaml"], tmp_path).containers
+    server, agent = pod["spec"]["containers"][0], pod["spec"]["initContainers"][0]
+    expected = windows(startup_budget(container.startup[0]))
+    for probe, path in (("startupProbe", "startup"), ("readinessProbe", "ready"), ("livenessProbe", "healthz")):
+        found = server[probe]
+        where = "startupz" if path == "startup" else path
+        assert found["httpGet"] == {"path": f"/{where}/{container.name}", "port": 9809}
+        numbers = {"period": "periodSeconds", "timeout": "timeoutSeconds", "failures": "failureThreshold"}
+        assert {name: found[key] for name, key in numbers.items()} == expected[path]
+    assert {agent[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {"/-/healthy"}
+    assert agent["args"] == ["run", "--serve-on-config-error"]
+    assert pod["spec"]["enableServiceLinks"] is False
+
+
+def test_the_readme_shows_the_pods_own_probes() -> None:
+    """What is quoted as the heart of the file is in the file."""
+    lines = {line.strip() for line in KUBELET_PULL.read_text(encoding="utf-8").splitlines()}
+    quoted = next(block for block in blocks(ROOT / "README.md", "yaml") if block.startswith("livenessProbe"))
+    assert {line.strip() for line in quoted.splitlines()} <= lines
+
+
+def test_the_compose_files_are_whole(tmp_path: Path) -> None:
+    """The agent's document is valid, kept where the file says, and its state survives with the volume."""
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    config = loaded((COMPOSE / "health.yaml").read_text(encoding="utf-8"), tmp_path)
+    assert config.containers[0].host in services
+    assert config.state_file is not None
+    assert "health-state:" + str(Path(config.state_file).parent) in services["agent"]["volumes"]
+    assert "./health.yaml:/etc/health-agent/config.yaml:ro" in services["agent"]["volumes"]
+
+
+def test_the_eas_service_is_whole() -> None:
+    """The agent's variables make a valid configuration, and the server's checks are the windows that fit it."""
+    server, agent = json.loads(EAS.read_text(encoding="utf-8"))["containers"]
+    environ = {variable["name"]: variable["value"] for variable in agent["env"]}
+    (container,) = load(find_sources([], environ, "/nonexistent"), environ, Options()).config.containers
+    expected = windows(startup_budget(container.startup[0]))
+    for check, path in (("startup_check", "startup"), ("readiness_check", "ready"), ("liveness_check", "healthz")):
+        where = "startupz" if path == "startup" else path
+        assert server[check]["http_get"] == {"path": f"/{where}/{container.name}", "port": 9809}
+        numbers = {"period": "period_seconds", "timeout": "timeout_seconds", "failures": "failure_threshold"}
+        assert {name: server[check][key] for name, key in numbers.items()} == expected[path]
+
+
+def test_the_changelog_and_the_image_tell_of_this_version() -> None:
+    """Commands named in the changelog exist, and the image is built on a Python that the package supports."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    commands = next(line for line in changelog.splitlines() if line.startswith("- Commands "))
+    assert set(re.findall(r"`([a-z]+)`", commands)) == set(cli.COMMANDS)
+    assert "FROM python:3.12-slim-bookworm" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
