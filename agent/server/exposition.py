@@ -42,6 +42,7 @@ def write(families: Iterable[Metric], *, openmetrics: bool = False) -> bytes:
             name += TEXT_SUFFIXES.get(kind, "")
             kind = TEXT_KINDS.get(kind, kind)
         about = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
+        about = about.replace('"', r"\"") if openmetrics else about
         lines += (f"# HELP {name} {about}", f"# TYPE {name} {kind}")
         lines += [
             f"{sample[0]}{{{','.join([_pair(item) for item in sample[1].items()])}}} {_number(sample[2])}"

@@ -12,7 +12,7 @@ from agent.engine.events import Event
 from agent.server import Source, answers
 
 MOST_CLIENTS: Final = 32
-MOST_WAITING: Final = 256  # events that one client may be behind
+MOST_WAITING: Final = 1024  # events that one client may be behind; all clients share their bytes
 QUIET_SECONDS: Final = 15.0  # then a comment shows client and proxies that the stream is alive
 HEADERS: Final = CIMultiDict({**answers.SAFE, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
 DETAILS: Final = frozenset({"detail", "evidence", "url", "identity"})
