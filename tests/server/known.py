@@ -35,7 +35,13 @@ DEAD = container(
     check("startup", "loaded"),
     check("readiness", "http_get", Published.FAILURE, last=REFUSED),
     check(
-        "liveness", "answers", Published.FAILURE, run=3, counted=Published.FAILURE, last=REFUSED, last_time=1_700_000_000.0
+        "liveness",
+        "answers",
+        Published.FAILURE,
+        run=3,
+        counted=Published.FAILURE,
+        last=REFUSED,
+        last_time=1_700_000_000.0,
     ),
     ready=False,
 )

@@ -52,7 +52,9 @@ async def test_a_requested_restart_fails_healthz_with_the_check_that_caused_it()
 async def test_a_suppressed_kill_answers_200_and_says_why_under_verbose() -> None:
     async with serving(Known(container("model", suppressed="budget", cause="liveness/answers"))) as agent:
         assert (await agent.fetch("/healthz/model"))[:2] == (200, "ok")
-        assert await agent.body("/healthz/model?verbose") == "[+]model/liveness suppressed: budget\nhealthz check passed\n"
+        assert (
+            await agent.body("/healthz/model?verbose") == "[+]model/liveness suppressed: budget\nhealthz check passed\n"
+        )
 
 
 async def test_verbose_lists_every_line_in_document_order() -> None:
@@ -60,7 +62,10 @@ async def test_verbose_lists_every_line_in_document_order() -> None:
         assert await agent.body("/healthz?verbose") == (
             "[+]a/liveness/answers ok\n[+]b/liveness/x ok\n[+]b/liveness/y ok\nhealthz check passed\n"
         )
-        assert await agent.body("/readyz?verbose=1") == "[+]a/readiness/http_get ok\n[+]b/readiness ok\nreadyz check passed\n"
+        assert (
+            await agent.body("/readyz?verbose=1")
+            == "[+]a/readiness/http_get ok\n[+]b/readiness ok\nreadyz check passed\n"
+        )
 
 
 async def test_a_failing_readiness_is_always_explained_and_its_reason_withheld() -> None:

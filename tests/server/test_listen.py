@@ -45,7 +45,7 @@ asyncio.run(main())
 def test_ipv4_alone_is_served_where_ipv6_is_disabled() -> None:
     """In a network namespace of its own, with IPv6 switched off."""
     unshare = shutil.which("unshare")
-    off = "ip link set lo up; echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$@\""
+    off = 'ip link set lo up; echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec "$@"'
     command = [unshare or "unshare", "--user", "--map-root-user", "--net", "sh", "-c", off, "sh"]
     if unshare is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no network namespace can be made here")

@@ -67,7 +67,12 @@ def _value(samples: Samples, name: str, **labels: str) -> float | None:
 async def test_rounds_are_counted_with_the_contracts_labels() -> None:
     samples = await _scrape(_busy())
     check = {"container": "model", "probe_type": "Liveness", "check": "answers"}
-    for result, reason in (("successful", "ok"), ("warning", "redirect"), ("failed", "refused"), ("unknown", "internal")):
+    for result, reason in (
+        ("successful", "ok"),
+        ("warning", "redirect"),
+        ("failed", "refused"),
+        ("unknown", "internal"),
+    ):
         assert _value(samples, "probe_total", **check, method="http_get", result=result, reason=reason) == 1
     assert _value(samples, "probe_success", **check) == 0
     assert _value(samples, "probe_consecutive", **check, result="failed") == 3
@@ -118,6 +123,12 @@ async def test_the_agent_tells_of_itself_and_its_process() -> None:
     assert {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "python_info"} <= names
 
 
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
+    "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
 @pytest.mark.parametrize(
     ("accept", "openmetrics"),
     [
@@ -127,11 +138,7 @@ async def test_the_agent_tells_of_itself_and_its_process() -> None:
         ("application/openmetrics-text", True),
         ("application/openmetrics-text; version=1.0.0; charset=utf-8", True),
         ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.7", False),
-        (
-            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;"
-            "version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-            True,
-        ),
+        (PROMETHEUS_3, True),
         ("application/openmetrics-text;version=9.0.0", False),
         ("application/openmetrics-text;q=nonsense", False),
     ],

@@ -92,4 +92,9 @@ async def test_status_tells_of_the_agent_itself() -> None:
     source.stopping = True
     async with serving(source) as agent:
         about = (await agent.json("/status"))["agent"]
-        assert (about["stopping"], about["healthy"], about["serving"], about["config_error"]) == (True, True, True, False)
+        assert (about["stopping"], about["healthy"], about["serving"], about["config_error"]) == (
+            True,
+            True,
+            True,
+            False,
+        )

@@ -88,7 +88,7 @@ async def test_one_client_too_many_is_told_so_until_another_leaves() -> None:
             assert (response.status, response.headers["Retry-After"]) == (503, "10")
         others.pop().close()
         async with asyncio.timeout(5):
-            while not await _is_let_in(session):
+            while not await _is_let_in(session):  # noqa: ASYNC110 the server tells nobody that a place is free
                 await asyncio.sleep(0.005)
         for client in others:
             client.close()
@@ -136,7 +136,7 @@ async def quiet() -> AsyncIterator[tuple[Known, int]]:
 
 
 async def test_silence_is_filled_with_comments(quiet: tuple[Known, int]) -> None:
-    source, port = quiet
+    _, port = quiet
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as response:
         async with asyncio.timeout(5):
             assert await response.content.readuntil(b"\n\n") == b"retry: 2000\n\n"
