@@ -11,7 +11,11 @@ from agent.runtimes.command import Finished, problems_of, run
 
 
 class ExecAction(msgspec.Struct, frozen=True):
-    """The command is told of the event in HEALTH_EVENT_* and as JSON on its standard input; exit status 0 is good."""
+    """The command is told of the event in HEALTH_EVENT_* and as JSON on its standard input; exit status 0 is good.
+
+    What it leaves running stays, for it may be the server; that should have an output of its own. Where the command
+    takes too long its whole process group is killed.
+    """
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, description="program and arguments; no shell is involved")]
 
@@ -21,7 +25,7 @@ class ExecAction(msgspec.Struct, frozen=True):
     async def act(self, order: Order) -> None:
         document = msgspec.json.encode(order.document())
         try:
-            finished = await run(self.command, env=order.environment(), stdin=document)
+            finished = await run(self.command, env=order.environment(), stdin=document, leave=True)
         except (OSError, ValueError) as problem:
             told = problem.strerror if isinstance(problem, OSError) else str(problem)
             raise ActionError(f"{self.command[0]} can't be run: {told}") from problem

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -56,14 +57,19 @@ def sessions() -> frozenset[int]:
 
 
 async def run(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: bytes = b"", cap: int = CAP
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    cap: int = CAP,
+    leave: bool = False,
 ) -> Finished:
     """Run ``argv`` without a shell; ``env`` is laid over the agent's own environment.
 
-    The main process's exit ends it, whoever still holds the pipe; what is left of its process group is killed then.
-    Cancelling kills the group and returns once it is gone, or after two seconds: a process in uninterruptible sleep is
-    reaped whenever it ends. Raises OSError where the command can't be spawned or its exit status is lost, and
-    ValueError where an argument holds a NUL byte.
+    The main process's exit ends it, whoever still holds the pipe; what is left of its process group is killed then, or
+    with ``leave`` let alone: a restart script may have started the server. Cancelling kills the group and returns once
+    it is gone, or after two seconds: a process in uninterruptible sleep is reaped whenever it ends. Raises OSError
+    where the command can't be spawned or its exit status is lost, ValueError where an argument holds a NUL byte.
     """
     with _pipe() as (output, output_end), _pipe() as (document, document_end):
         # On the loop on purpose: vfork keeps the GIL until the exec, so a thread would not free the loop, and a pool
@@ -76,7 +82,7 @@ async def run(
             env=None if env is None else {**os.environ, **env},
             start_new_session=True,
         )
-        exited = _watch(process)
+        exited = _watch(process, leave)
         try:
             document.close()
             output_end.close()
@@ -86,6 +92,8 @@ async def run(
             if not exited.done():
                 _kill_group(process.pid)
                 await asyncio.wait([exited], timeout=_REAP_SECONDS)
+        if leave:
+            _read_on(output)
     if status is None:
         raise ChildProcessError(errno.ECHILD, "exit status lost: the agent was started with SIGCHLD ignored")
     return Finished(status, bytes(kept))
@@ -148,8 +156,30 @@ def _fed(sink: FileIO, document: bytes) -> Iterator[None]:
             loop.remove_writer(sink)
 
 
-def _watch(process: "subprocess.Popen[bytes]") -> "asyncio.Future[int | None]":
-    """Resolves once ``process`` and what is left of its group are dead and reaped; None where its status is lost.
+def _read_on(source: FileIO) -> None:
+    """Read and drop the output of what was left running, which must not die of a closed pipe while the agent lives."""
+    loop = asyncio.get_running_loop()
+    file = os.dup(source.fileno())
+
+    def ended() -> bool:
+        try:
+            return not os.read(file, _CHUNK)
+        except BlockingIOError:
+            return False
+
+    def drop() -> None:
+        if ended():
+            loop.remove_reader(file)
+            os.close(file)
+
+    if ended():
+        os.close(file)
+    else:
+        loop.add_reader(file, drop)
+
+
+def _watch(process: "subprocess.Popen[bytes]", leave: bool) -> "asyncio.Future[int | None]":
+    """Resolves once ``process`` and, unless it may ``leave`` some, its group are reaped; None where its status is lost.
 
     Independent of the task that waits for it, so that a cancelled task leaves no zombie.
     """
@@ -157,10 +187,15 @@ def _watch(process: "subprocess.Popen[bytes]") -> "asyncio.Future[int | None]":
     exited: asyncio.Future[int | None] = loop.create_future()
 
     def on_exit() -> None:
-        _kill_group(process.pid)  # before the leader is reaped: until then no one else can get the group's number
+        if not leave:
+            _kill_group(process.pid)  # before the leader is reaped: until then no one else can get the group's number
         status = _status(process)
         _sessions.discard(process.pid)
-        _reap_left_behind(process.pid, lambda: exited.set_result(status))
+        _reap_adopted()
+        if leave:
+            exited.set_result(status)
+        else:
+            _reap_left_behind(process.pid, lambda: exited.set_result(status))
 
     _sessions.add(process.pid)
     try:
@@ -229,6 +264,17 @@ def _reap_left_behind(
         loop.call_later(_REAP_STEP_SECONDS, _reap_left_behind, group, then, tries - 1)
     else:
         then()
+
+
+def _reap_adopted() -> None:
+    """As PID 1 the agent inherits every orphan of its pid namespace: reap those that have died."""
+    if os.getpid() != 1:
+        return
+    with suppress(FileNotFoundError):  # a kernel without CONFIG_PROC_CHILDREN
+        for pid in map(int, Path("/proc/1/task/1/children").read_text(encoding="ascii").split()):
+            if pid not in _sessions:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
 
 
 def _kill_group(group: int) -> None:

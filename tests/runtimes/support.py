@@ -2,8 +2,12 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 
 async def until(fact: Callable[[], object], seconds: float = 5) -> None:
@@ -51,3 +55,11 @@ def _state_and_parent(pid: int) -> tuple[str, str]:
         return "X", ""
     state, parent = stat.rpartition(")")[2].split()[:2]
     return state, parent
+
+
+def isolated(*wrapper: str, body: str) -> subprocess.CompletedProcess[str]:
+    """Runs an agent of its own behind ``wrapper`` (unshare, setpriv), or skips where that is not allowed."""
+    if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{wrapper[0]} is not permitted here")
+    argv = [*wrapper, sys.executable, "-W", "error", "-c", f"import asyncio\n{body}"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)

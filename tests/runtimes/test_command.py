@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent.runtimes import command
-from agent.runtimes.command import CAP, run
-
-from .support import alive, descriptors, line_of, until, zombies
+from agent.runtimes.command import CAP, problems_of, run, sessions
+from tests.runtimes.support import alive, descriptors, isolated, line_of, until, zombies
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +186,77 @@ def test_as_pid_1_the_agent_reaps_the_orphans_of_its_commands() -> None:
             print("no children")
     """)
     assert (done.stdout, done.stderr) == ("1\nno children\n", "")
+
+
+async def test_what_may_be_left_running_stays_and_its_output_never_breaks(tmp_path: Path) -> None:
+    """A restart script starts the server and returns; the server goes on, and goes on printing."""
+    note = tmp_path / "pid"
+    before = descriptors()
+    server = f"echo $$ > {note}; i=0; while [ $i -lt 30000 ]; do echo line; i=$((i+1)); done; exec sleep 60"
+    finished = await run(["sh", "-c", f"sh -c '{server}' & exit 3"], leave=True)
+    assert finished.returncode == 3
+    pid = int(await line_of(note))
+    try:
+        assert pid not in sessions()
+        await until(lambda: b"sleep" in command_of(pid))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: descriptors() == before)
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+async def test_cancelling_ends_also_what_might_have_been_left(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    task = asyncio.create_task(run(["sh", "-c", f"sleep 60 & echo $! > {note}; wait"], leave=True))
+    pid = int(await line_of(note))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: not alive(pid))
+
+
+async def test_while_it_runs_its_session_is_known() -> None:
+    task = asyncio.create_task(run(["sh", "-c", "sleep 60"]))
+    await asyncio.sleep(0)
+    assert len(sessions()) == 1
+    task.cancel()
+    await asyncio.wait([task])
+    assert sessions() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["sh", "-c", ""], []),
+        ([""], [("command[0]", "is empty; name the program to run")]),
+        (["sh", "a\0b"], [("command[1]", "a NUL character cannot be part of a command")]),
+    ],
+)
+def test_commands_that_can_never_run_are_told(argv: list[str], told: list[tuple[str, str]]) -> None:
+    assert problems_of(argv) == told
+
+
+def test_as_pid_1_it_reaps_orphans_that_left_the_group() -> None:
+    done = isolated(
+        "unshare", "--pid", "--fork", "--mount-proc",
+        body="""
+from pathlib import Path
+from agent.runtimes.command import run
+async def main():
+    await run(["setsid", "--fork", "true"])
+    async with asyncio.timeout(5):
+        while children():
+            await run(["true"])
+    print("none left")
+def children():
+    return Path("/proc/1/task/1/children").read_text()
+asyncio.run(main())
+""",
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("none left\n", "")
 
 
 def test_a_lost_exit_status_is_an_error_and_never_a_success() -> None:

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.runtimes import proc
-
-from .support import until
+from tests.runtimes.support import until
 
 TAIL = "S 7 41 41 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 {started} 0 0"
 

@@ -17,8 +17,7 @@ import pytest
 from agent.runtimes import Instance
 from agent.runtimes.command import run
 from agent.runtimes.processes import Process
-
-from .support import ended, until
+from tests.runtimes.support import ended, isolated, until
 
 SLEEP = "import time; time.sleep(60)"
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -222,14 +221,6 @@ async def test_processes_that_come_and_go_disturb_no_look(start: Start, mark: st
     process = Process(command_contains=mark)
     for _ in range(20):
         assert await pid_of(process) == server.pid
-
-
-def isolated(*wrapper: str, body: str) -> subprocess.CompletedProcess[str]:
-    """Runs an agent of its own behind ``wrapper`` (unshare, setpriv), or skips where that is not allowed."""
-    if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{wrapper[0]} is not permitted here")
-    argv = [*wrapper, sys.executable, "-W", "error", "-c", f"import asyncio\n{body}"]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
 
 
 def test_an_agent_alone_in_its_pid_namespace_says_so() -> None:

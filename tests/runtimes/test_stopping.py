@@ -16,9 +16,7 @@ import pytest
 from agent.runtimes import proc, stopping
 from agent.runtimes.processes import Process
 from agent.runtimes.stopping import stop
-
-from .support import alive, ended, until
-from .test_processes import isolated
+from tests.runtimes.support import alive, ended, isolated, until
 
 READY = "import os, signal, time; {first}; print('ready', flush=True); time.sleep(60)"
 STUBBORN = READY.format(first="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
