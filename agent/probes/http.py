@@ -59,9 +59,9 @@ class HttpGet(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     method: Annotated[
         Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], Meta(description="of the request")
     ] = "GET"
-    body: Annotated[str | None, Meta(max_length=65536, description="of the request; its type is a header of yours")] = (
-        None
-    )
+    body: Annotated[
+        Annotated[str, Meta(max_length=65536)] | None, Meta(description="of the request; its type is a header of yours")
+    ] = None
     tls: Annotated[Tls | None, Meta(description="null: nothing is verified, as the kubelet")] = None
     expect: Annotated[Expect | None, Meta(description="what the answer must hold beyond its status")] = None
 

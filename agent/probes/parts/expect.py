@@ -32,14 +32,12 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     status: Annotated[
         tuple[Status | str, ...] | None, Meta(description='statuses and ranges, e.g. ["200-399", 503]; null: 200-399')
     ] = None
-    body_contains: Annotated[str | None, Meta(min_length=1, description="text that the body must contain")] = None
+    body_contains: Annotated[
+        Annotated[str, Meta(min_length=1)] | None, Meta(description="text that the body must contain")
+    ] = None
     body_regex: Annotated[
-        str | None,
-        Meta(
-            min_length=1,
-            max_length=4096,
-            description="Python regular expression that must be found in the body; costs some 15 ms of CPU a probe",
-        ),
+        Annotated[str, Meta(min_length=1, max_length=4096)] | None,
+        Meta(description="Python regular expression that must be found in the body; costs some 15 ms of CPU a probe"),
     ] = None
     json: Annotated[
         dict[str, Any] | None,

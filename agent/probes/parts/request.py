@@ -26,7 +26,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[
         str, Meta(min_length=1, description="Host sets the host asked for; empty User-Agent or Accept: not sent")
     ]
-    value: Annotated[str | None, Meta(max_length=_MAX_VALUE)] = None
+    value: Annotated[str, Meta(max_length=_MAX_VALUE)] | None = None
     value_file: Annotated[
         str | None, Meta(description="file read at each probe, for secrets; its last line end is dropped")
     ] = None
