@@ -11,10 +11,16 @@ from msgspec import Meta
 
 from agent.core.model import Check, CheckType
 
-Seconds = Annotated[float, Meta(ge=0, description="seconds")]
-PositiveSeconds = Annotated[float, Meta(gt=0, description="seconds")]
-Count = Annotated[int, Meta(ge=1)]
+# The upper bounds are the int32 of the Kubernetes API: nobody waits longer, and no clock overflows.
+Seconds = Annotated[float, Meta(ge=0, le=2_147_483_647, description="seconds")]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=2_147_483_647, description="seconds")]
+Count = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+def _one_of(kind: str, description: str) -> Meta:
+    """A map with exactly one key that names a kind of ``kind``; agent.config decodes it by this mark."""
+    return Meta(description=description, extra={"kind": kind}, extra_json_schema={"$ref": f"#/$defs/{kind}"})
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +52,8 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
     """How long readiness is false before the action."""
 
-    max_seconds: Seconds = 0.0
-    until_idle: bool = False
+    max_seconds: Annotated[Seconds, Meta(description="seconds; 0: no drain")] = 0.0
+    until_idle: Annotated[bool, Meta(description="the drain ends once nothing is in flight")] = False
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,27 +74,37 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     """Commands or webhooks told of a container's events; each an Action struct (exec or webhook) or None."""
 
-    pre_restart: Any = None
-    post_restart: Any = None
-    on_transition: Any = None
-    on_give_up: Any = None
+    pre_restart: Annotated[Any, _one_of("hook", "before the action; it cannot veto")] = None
+    post_restart: Annotated[Any, _one_of("hook", "once the new instance is seen")] = None
+    on_transition: Annotated[Any, _one_of("hook", "at each change of a published value")] = None
+    on_give_up: Annotated[Any, _one_of("hook", "when no budget is left")] = None
 
 
 class Restart(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about a dead container, and the brakes on it."""
 
-    action: Any = None  # an Action struct; never None once resolved
-    action_name: str = "none"
-    policy: Literal["Always", "OnFailure", "Never"] = "Always"
-    grace_period_seconds: Seconds = 30.0
+    action: Annotated[Any, _one_of("action", "an Action struct; never None once resolved")] = None
+    action_name: Annotated[str, Meta(extra={"kind": "derived"})] = "none"
+    policy: Annotated[
+        Literal["Always", "OnFailure", "Never"],
+        Meta(description="Always, OnFailure: a kill, and a new instance is expected; Never: one kill, none expected"),
+    ] = "Always"
+    grace_period_seconds: Annotated[
+        Seconds, Meta(description="seconds; a check's termination_grace_period_seconds wins over it")
+    ] = 30.0
     drain: Drain = Drain()
     backoff: Backoff = Backoff()
     budget: Budget = Budget()
-    action_timeout_seconds: PositiveSeconds = 60.0
-    assume_restarted_seconds: PositiveSeconds | None = None
-    arm_after_seconds: Seconds = 0.0
+    action_timeout_seconds: Annotated[
+        PositiveSeconds, Meta(description="seconds, on top of the grace; a longer action is ended and has failed")
+    ] = 60.0
+    assume_restarted_seconds: Annotated[
+        PositiveSeconds | None,
+        Meta(description="seconds after the action at which a new instance is assumed; null: 120, or 900 for webhook"),
+    ] = None
+    arm_after_seconds: Annotated[Seconds, Meta(description="no action in the agent's first seconds")] = 0.0
     hooks: Hooks = Hooks()
-    dry_run: bool = False
+    dry_run: Annotated[bool, Meta(description="decide, count and log, but never act")] = False
 
     @property
     def assumed_after(self) -> float:

@@ -1,0 +1,54 @@
+"""`${NAME}` in string values: expanded after parsing, remembered as secrets, and never shown expanded."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
+_WHOLE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}")
+_SECRET_LENGTH: Final = 4  # shorter values would blot out half of every log line
+
+
+class Expansion:
+    """Expands strings against one environment and remembers what it took from there."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._taken: dict[str, str] = {}  # value to the reference it came from
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not appear in any output, longest first, so that none is left half redacted."""
+        return tuple(sorted(self._taken, key=len, reverse=True))
+
+    def expand(self, text: str) -> str:
+        """``text`` with its references replaced. Raises ValueError that names what is wrong and the remedy."""
+        if "${" not in text:
+            return text
+        return _REFERENCE.sub(self._replacement, text)
+
+    def unexpanded(self, text: str) -> str:
+        """``text`` with every expanded value turned back into its reference."""
+        for value in self.secrets:
+            text = text.replace(value, self._taken[value])
+        return text
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        whole, name, default = found[0], found[1], found[2]
+        if whole == "$${":
+            return "${"
+        if name is None:
+            raise ValueError("`${` must be followed by NAME} or NAME:-default}; write `$${` for a literal `${`")
+        value = self._environ.get(name)
+        if not value and default is not None:
+            return default
+        if value is None:
+            raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
+        if len(value) >= _SECRET_LENGTH:
+            self._taken.setdefault(value, f"${{{name}}}")
+        return value
+
+
+def is_reference(text: str) -> bool:
+    """Whether ``text`` is one reference and nothing else."""
+    return _WHOLE.fullmatch(text) is not None

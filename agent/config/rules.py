@@ -1,0 +1,111 @@
+"""What keys must say of each other: ports and hosts that exist, commands that can run, actions that can work."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agent.config.checks import Draft
+from agent.config.choices import Choice
+from agent.config.decode import Decoder, struct_fields
+from agent.config.hosts import is_here
+from agent.config.problems import Problem
+from agent.config.shapes import ContainerFields
+from agent.config.tree import Node
+from agent.core.settings import Restart
+
+_ABSENT: Any = object()
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a container's rules need to know of the rest of the document."""
+
+    server_port: int
+    state_file: str | None
+    allowed_hosts: frozenset[str]
+
+
+def option(options: Any, key: str) -> Any:
+    """An option by the key a document writes, or _ABSENT where the kind has no such key."""
+    names = {field.encode_name: field.name for field in struct_fields(type(options))}
+    return getattr(options, names[key]) if key in names else _ABSENT
+
+
+def check_targets(
+    decoder: Decoder, node: Node, container: ContainerFields, drafts: Sequence[Draft], around: Surroundings
+) -> None:
+    """Every network check has a port, and goes to a host that it may go to."""
+    for draft in drafts:
+        if draft.choice is None or draft.choice.options is None:
+            continue
+        port = _port(decoder, node, container, draft.choice)
+        host = option(draft.choice.options, "host")
+        if host is not _ABSENT and host is not None:
+            _allowed(decoder, draft.choice.node.at("host"), host, around)
+        target = container.host if host in {None, _ABSENT} else host
+        if port is not None and port == around.server_port and is_here(target):
+            place = draft.choice.node.at("port")
+            decoder.report(place, f"port {port} is the agent's own listener: it would judge itself")
+
+
+def _port(decoder: Decoder, node: Node, container: ContainerFields, choice: Choice) -> int | None:
+    port = option(choice.options, "port")
+    if isinstance(port, int):
+        return port
+    if isinstance(port, str):
+        return _named_port(decoder, node, container, choice, port)
+    written = {**node.value, **choice.node.value}
+    if port is None and ("port" not in written or written["port"].value is None):
+        decoder.report(choice.node, "needs a port: give it one, or give its container a port")
+    return None if port is _ABSENT else container.port
+
+
+def _named_port(decoder: Decoder, node: Node, container: ContainerFields, choice: Choice, port: str) -> int | None:
+    named = node.value.get("ports")
+    known = named.value if named is not None and isinstance(named.value, dict) else {}
+    place = choice.node.at("port")
+    name = place.raw
+    if name.isdecimal():
+        decoder.report(place, f'expected an integer or the name of a port, got the string "{name}" (remove the quotes)')
+    elif port not in known:
+        names = f"its container names {', '.join(known)}" if known else "its container names none in `ports`"
+        decoder.report(place, f"no port is named '{name}': {names}")
+    return container.ports.get(port)
+
+
+def _allowed(decoder: Decoder, place: Node, host: str, around: Surroundings) -> None:
+    if host not in around.allowed_hosts and not is_here(host):
+        decoder.report(place, f"{place.raw} is not this pod, nor a container's host: add it to allow_hosts")
+
+
+def exec_nowhere(drafts: Sequence[Draft], runtime: Choice | None) -> list[Problem]:
+    """Commands that are to run in the container, where nothing can run them there."""
+    if runtime is not None and getattr(runtime.options, "can_exec", False):
+        return []
+    return [
+        Problem(
+            draft.choice.node.file,
+            draft.choice.node.line,
+            draft.choice.node.path,
+            "nothing here can run a command in the container: run it in the agent's own with --exec-in agent "
+            "(HEALTH_AGENT_EXEC_IN=agent, or `in: agent`), or use http_get or tcp_socket",
+            "W-EXEC-NOWHERE",
+        )
+        for draft in drafts
+        if draft.choice is not None
+        and draft.choice.name == "exec"
+        and draft.choice.options is not None
+        and option(draft.choice.options, "in") == "container"
+    ]
+
+
+def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choice | None, around: Surroundings) -> None:
+    """The action has what it needs, and the brakes make sense."""
+    action = restart.action
+    if isinstance(action, Choice):
+        if action.name == "exit" and around.state_file is None:
+            decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
+        if action.name == "signal" and (runtime is None or runtime.name != "process"):
+            decoder.report(action.node, "needs runtime.process, which says what to signal")
+    if restart.backoff.max_seconds < restart.backoff.initial_seconds:
+        decoder.report(node.at("backoff"), "max_seconds is below initial_seconds")
