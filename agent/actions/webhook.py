@@ -50,6 +50,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
                 found.append((f"{path}.name", "is no header name"))
             if (header.value is None) == (header.value_file is None):
                 found.append((path, "exactly one of value and value_file is needed"))
+            if set(header.value or "") & set("\r\n\0"):
+                found.append((f"{path}.value", "holds a line end or a NUL character"))
         return found
 
     async def act(self, order: Order) -> None:
