@@ -52,8 +52,8 @@ class Sentence(Enum):
 class Life(Protocol):
     """Whoever listens to a container. Called in the middle of a change: note it, and act later."""
 
-    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float) -> None:
-        """A type's aggregate changed, or an instance's initial value was set for the first time; slot did it."""
+    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float, *, initial: bool) -> None:
+        """A type's aggregate changed because of this slot, or (initial) an instance's first value was set."""
 
     def on_status(self, name: str, value: bool, now: float) -> None:
         """`started` or `ready` changed."""
@@ -105,7 +105,7 @@ class Container:
         before = slot.state
         slot.state = arrived = rules.arrive(slot.check, before, seen)
         if arrived is not before:
-            self._announce(slot, now)
+            self._announce(slot, now, initial=True)
         slot.state, probe = rules.enter(slot.check, arrived, seen)
         if slot.state is not before:
             self._announce(slot, now)
@@ -149,6 +149,8 @@ class Container:
         self.asked = self.wanted = None
         self.started_at = now if started_at is None else started_at
         self.seen.clear()
+        for slot in self.slots:
+            slot.last = slot.last_time = None  # what was seen of the old instance stays in the history
         self._recompute(now)
         self._trigger(now)
 
@@ -238,12 +240,12 @@ class Container:
             return
         self.life.on_recovered(slot, now)
 
-    def _announce(self, slot: Slot, now: float) -> None:
+    def _announce(self, slot: Slot, now: float, *, initial: bool = False) -> None:
         kind = slot.check.type
         value = rules.aggregate(kind, [self.published(s) for s in self._of(kind)])
         if self._public.get(kind) != (self.instance, value):
             self._public[kind] = (self.instance, value)
-            self.life.on_published(kind, value, slot, now)
+            self.life.on_published(kind, value, slot, now, initial=initial)
 
     def _all(self, kind: CheckType) -> bool:
         return all(self.published(slot) is Published.SUCCESS for slot in self._of(kind))

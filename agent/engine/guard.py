@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent.actions import Order
 from agent.core import instance as signs
 from agent.core.backoff import BackoffState
 from agent.core.budget import BudgetState
 from agent.core.instance import Asks
-from agent.core.model import CheckType, Published, Result, Target
+from agent.core.model import CheckType, Published, Result, Target, failure
 from agent.core.settings import Container as Spec
 from agent.core.verdict import CheckView, ContainerView, State, state
 from agent.engine.container import Container, Sentence, Slot
@@ -227,22 +226,17 @@ class Guard:
 
     # -- what the container tells (Life) -------------------------------------------------------------------------------
 
-    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
-        first = slot.state.run == 0 and slot.last is None
-        if not first:
-            bump(self.stats.transitions, (str(kind), str(value)))
-        reason = slot.last.reason if slot.last else ""
-        fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": reason}
-        level = "warning" if value is Published.FAILURE and not first else "info"
-        self.tell(f"{kind}.{str(value).lower()}", fields, level=level, detail=slot.last.detail if slot.last else "")
+    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float, *, initial: bool) -> None:  # noqa: ARG002 - Life's
+        if initial:
+            return self._changed()  # where a check stands before it has looked is no news
+        bump(self.stats.transitions, (str(kind), str(value)))
+        last = slot.last or failure("gone")  # nothing looked: the container is not running
+        fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": last.reason}
+        level = "warning" if value is Published.FAILURE else "info"
+        self.tell(f"{kind}.{value.lower()}", fields, level=level, detail=last.detail)
         hook = self.container.spec.restart.hooks.on_transition
-        if hook is not None and not first:
-            order = Order(
-                type="on_transition", container=self.container.spec.name, reason=reason, check=slot.check.name,
-                to=str(value), instance=str(self.container.instance), runtime=self.container.spec.runtime,
-            )  # fmt: skip
-            self.hooks.tell(hook, order)
-        self._changed()
+        self.hooks.tell(hook, self.remedy.ledger.order("on_transition", slot))
+        return self._changed()
 
     def on_status(self, name: str, value: bool, now: float) -> None:
         if name == "started":
@@ -250,7 +244,8 @@ class Guard:
         elif value and self._ready_instance != self.container.instance:
             self._ready_instance = self.container.instance
             self.stats.time_to_ready = now - self.container.started_at
-        self.tell(f"container.{name}" if value else f"container.not_{name}", {"type": name, "to": value})
+        if value or self._state is not None:  # before anything was told, false is no news
+            self.tell(f"container.{name}" if value else f"container.not_{name}", {"type": name, "to": value})
         self._changed()
 
     def on_trigger(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
@@ -279,6 +274,8 @@ class Guard:
             fields=fields, detail=self.redact(detail), level=level,  # type: ignore[arg-type]
         )  # fmt: skip
         self.bus.tell(event)
+        if kind == "restart":
+            self._note_state()
 
     def _changed(self) -> None:
         """Keep `healthy_since` and the state in step with what just happened."""

@@ -93,7 +93,7 @@ class Simulation:
         line = {"t": round(now, 3), "container": self.container.spec.name, "event": event, "value": value}
         self.events.append(line)
 
-    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float) -> None:  # noqa: ARG002
+    def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float, *, initial: bool) -> None:  # noqa: ARG002
         self._print(now, str(kind), str(value))
 
     def on_status(self, name: str, value: bool, now: float) -> None:
