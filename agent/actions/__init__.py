@@ -35,7 +35,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What an action or a hook is told: the event (contract 5) and what it may need to act.
 
     ``type`` is pre_restart, post_restart, on_transition, on_give_up or action. ``runtime`` is the container's Runtime
-    struct or None; ``grace_seconds`` is how long a signalled process may take to leave before SIGKILL.
+    struct or None, and ``identity`` what that called the instance which is to go, so that no successor is hit;
+    ``grace_seconds`` is how long a signalled process may take to leave before SIGKILL.
     """
 
     type: str
@@ -46,6 +47,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
     evidence: str = ""
     runtime: Any = None
+    identity: str = ""
     grace_seconds: float = 30.0
 
     def document(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ class Signal(msgspec.Struct, frozen=True):
         if number is None or order.runtime is None:
             raise ActionError("signal needs a signal's name and runtime.process")
         try:
-            await order.runtime.stop(number, order.grace_seconds, order.instance)
+            await order.runtime.stop(number, order.grace_seconds, order.identity)
         except OSError as problem:
             raise ActionError(problem.strerror or str(problem)) from problem
 

@@ -71,7 +71,7 @@ async def test_a_server_that_is_gone_is_well(mark: str) -> None:
 
 
 async def test_a_successor_is_left_alone(server: "subprocess.Popen[bytes]", mark: str) -> None:
-    await Signal().act(order(mark, instance=f"pid {server.pid} started 1"))
+    await Signal().act(order(mark, identity=f"pid {server.pid} started 1"))
     assert server.poll() is None
 
 
