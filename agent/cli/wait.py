@@ -24,14 +24,14 @@ ASK_TIMEOUT: Final = 3.0  # seconds for one question
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--for", dest="state", choices=tuple(ENDPOINTS), required=True, help="what to wait for")
     parser.add_argument("--timeout", type=seconds, default=600.0, metavar="SECONDS", help="at most so long (600)")
-    parser.add_argument("--container", type=container_name, default="", metavar="NAME", help="of this one alone")
+    parser.add_argument("--container", type=container_name, metavar="NAME", help="of this one alone")
     parser.add_argument("--url", help="the agent's address; http://127.0.0.1:${HEALTH_AGENT_SERVER__PORT:-9809}")
 
 
 def main(args: Namespace) -> int:
     try:
         address = parse(agent_url(args.url))
-        path = path_of(address.path, ENDPOINTS[args.state], args.container) + "?verbose"
+        path = path_of(address.path, ENDPOINTS[args.state], args.container or "") + "?verbose"
     except CannotAskError as trouble:
         print(f"health-agent wait: {trouble}", file=sys.stderr)
         return 2
