@@ -65,7 +65,7 @@ class Life(Protocol):
         """A kill is wanted because of this check: say what shall be done."""
 
     def on_kill(self, slot: Slot, now: float) -> None:
-        """The sentence was KILL or ASK and is carried out."""
+        """The sentence was KILL or ASK and is carried out; `started` and `ready` follow."""
 
     def on_recovered(self, slot: Slot, now: float) -> None:
         """This check publishes Success while a restart is asked for or was suppressed because of it."""
@@ -216,15 +216,15 @@ class Container:
         for other in self.slots:
             if other.check.type is not CheckType.READINESS:
                 other.state = rules.killed(other.state)
-        self._recompute(now)
         self.life.on_kill(slot, now)
+        self._recompute(now)
 
     def _ask(self, slot: Slot, now: float) -> None:
         self.asked = slot
         self.wanted = None
         self._begin_anew()
-        self._recompute(now)
         self.life.on_kill(slot, now)
+        self._recompute(now)
 
     def _begin_anew(self) -> None:
         for slot in self.slots:

@@ -63,6 +63,7 @@ class Remedy:
     def begin(self, slot: Slot) -> None:
         """The kill was permitted and the container is down for it, or asked for: carry it out."""
         self._sign = asyncio.get_running_loop().create_future()
+        self.step = "draining" if self.rule.drain.max_seconds > 0 else "restarting"
         self._start(self._restart(slot) if self._holds else self._ask(slot))
 
     def resume_hold(self, hold: Hold) -> None:
@@ -158,7 +159,6 @@ class Remedy:
         self.ledger.tell("restart.decided", record, "decided", level="warning")
         seconds = self.rule.drain.max_seconds
         if seconds > 0:
-            self.step = "draining"
             self.ledger.tell("restart.draining", record, "drain", seconds=seconds)
             await self._await_sign(seconds)
         await self._hook("pre_restart", slot, record)
