@@ -84,7 +84,7 @@ def test_commands_in_running_text_exist(page: Path) -> None:
 def test_metrics_and_variables_exist(path: Path) -> None:
     """Every name of a metric and of an environment variable is one that the code knows."""
     text = path.read_text(encoding="utf-8")
-    suffixes = ("", "_total", "_bucket", "_sum", "_count")
+    suffixes = ("", "_total", "_info", "_bucket", "_sum", "_count")
     known = {name + suffix for name in FAMILIES for suffix in suffixes}
     assert set(re.findall(r"\bhealth_agent_[a-z0-9_]*[a-z0-9]\b", text)) <= known
     for name in set(re.findall(r"\bHEALTH_AGENT_[A-Z0-9_]*[A-Z0-9]\b", text)):
