@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Any, Final
@@ -62,7 +62,7 @@ async def _resolve(host: str, port: int) -> list[Place]:
     return [place for place in turns if place is not None][:_MAX_ADDRESSES]
 
 
-async def _race(addresses: list[Place], port: int) -> socket.socket:
+async def _race(addresses: Sequence[Place], port: int) -> socket.socket:
     """The first of the addresses to accept ("happy eyeballs"); the next joins after a refusal or a short wait."""
     waiting = list(reversed(addresses))
     racing: set[asyncio.Task[socket.socket]] = set()

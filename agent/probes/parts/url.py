@@ -16,7 +16,7 @@ _ORIGIN: Final = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//[^/?#]*")
 _ABSOLUTE: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*:")
 _LOCATION: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*):"
-    r"(?://(?:[^/?#]*@)?(?P<host>\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?::(?P<port>[0-9]*))?(?=[/?#]|$))?"
+    r"(?://(?:[^/?#]*@)?(?P<host>\[[^\]/?#@]*\]|[^/?#@:\[\]]*)(?::(?P<port>[0-9]*))?(?=[/?#]|$)|(?!//))"
     r"(?P<rest>.*)"
 )
 
@@ -47,7 +47,10 @@ def is_absolute(location: str) -> bool:
 
 def next_url(base: Url, location: str) -> Url:
     """Where ``location`` leads from ``base``; a Fault where it cannot be read. Its scheme may be any."""
-    found = _LOCATION.fullmatch(urljoin(str(base), location)) if _readable(location) else None
+    try:
+        found = _LOCATION.fullmatch(urljoin(str(base), location)) if _readable(location) else None
+    except ValueError:  # brackets that are no IPv6 address
+        found = None
     if found is None:
         raise Fault("redirect", "failed to parse the Location header")
     scheme, host = found["scheme"].lower(), (found["host"] or "")
