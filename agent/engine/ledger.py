@@ -114,6 +114,7 @@ class Ledger:
             instance=str(container.instance),
             evidence=(record.evidence or "") if record else "",
             runtime=container.spec.runtime,
+            identity=self.around.watch.known.identity if self.around.watch.known else "",
             grace_seconds=grace,
         )
 
