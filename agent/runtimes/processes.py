@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Collection
+from functools import partial
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -58,7 +59,12 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _found(self) -> proc.Seen | None:
         ours = command.sessions()
-        return await aside(self, lambda: self._find(ours))
+        while True:
+            found = await aside(self, partial(self._find, ours))
+            begun = command.sessions() - ours  # commands that the look met before it could know of them
+            if found is None or found.session not in begun:
+                return found
+            ours |= begun
 
     def _find(self, ours: Collection[int]) -> proc.Seen | None:
         if self.command_contains is not None:

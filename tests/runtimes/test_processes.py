@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.runtimes import Instance
+from agent.runtimes import Instance, proc
 from agent.runtimes.command import run
 from agent.runtimes.processes import Process
 from tests.runtimes.support import ended, isolated, until
@@ -31,6 +31,8 @@ def start() -> Iterator[Start]:
         def start(*argv: str) -> "subprocess.Popen[bytes]":
             process = stack.enter_context(subprocess.Popen(argv, start_new_session=True))
             stack.callback(_end, process)
+            while process.poll() is None and not proc.command_line(process.pid):
+                time.sleep(0.001)  # `Popen` returns when the exec has begun: the new command line follows
             return process
 
         yield start
@@ -126,6 +128,16 @@ async def test_a_command_of_the_agents_own_is_never_the_server(start: Start, mar
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_command_that_begins_during_the_look_is_not_the_server(mark: str) -> None:
+    for _ in range(10):
+        look = asyncio.create_task(Process(command_contains=mark).instance())
+        await asyncio.sleep(0)
+        command = asyncio.create_task(run(["sh", "-c", f"sleep 30; : {mark}"]))
+        assert await look is None
+        command.cancel()
+        await asyncio.wait([command])
 
 
 async def test_of_a_pool_the_master_is_the_instance(start: Start, mark: str) -> None:
