@@ -86,9 +86,10 @@ class Known:
     def history(self, name: str) -> dict[str, list[dict[str, Any]]]:
         return self.results
 
-    def asked_startup(self, name: str) -> None:
+    def asked_startup(self, name: str) -> bool:
         self.asked.append(name)
         self.containers |= {name: self.revealed[name]} if name in self.revealed else {}
+        return name in self.revealed
 
     def healthy(self) -> list[str]:
         return self.troubles

@@ -150,7 +150,7 @@ async def test_the_format_is_negotiated(accept: str, openmetrics: bool) -> None:
         kind = exposition.OPENMETRICS_TYPE if openmetrics else exposition.TEXT_TYPE
         assert headers["content-type"] == kind
         assert body.endswith("# EOF\n") is openmetrics
-        parsed = _samples(parse_openmetrics(body) if openmetrics else parse_text(body))
+        parsed = _samples(parse_openmetrics(body) if openmetrics else parse_text(body))  # type: ignore[no-untyped-call]
         assert _value(parsed, "restarts_suppressed_total", container="model", why="budget") == 3
         assert _value(parsed, "probe_duration_seconds_count", container="model", probe_type="Liveness") == 8
         assert headers["cache-control"] == "no-store"
@@ -205,8 +205,8 @@ def test_what_is_written_is_what_prometheus_client_would_write(described: Any) -
     """Byte for byte but for the numbers, which are read back as the same."""
     families = _families(described)
     for ours, theirs in (
-        (exposition.write(families), generate_latest(_Fixed(families))),  # type: ignore[arg-type]
-        (exposition.write(families, openmetrics=True), generate_openmetrics(_Fixed(families))),
+        (exposition.write(families), generate_latest(_Fixed(families))),
+        (exposition.write(families, openmetrics=True), generate_openmetrics(_Fixed(families))),  # type: ignore[no-untyped-call]
     ):
         ours_lines, their_lines = ours.decode().split("\n"), theirs.decode().split("\n")
         assert len(ours_lines) == len(their_lines)
