@@ -20,7 +20,9 @@ BLOCKED_EXIT_STATUS: Final = 70
 class Pulse:
     """Beats on the event loop four times a second; a daemon thread watches that it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, dump_after: float = DUMP_AFTER_SECONDS, exit_after: float = EXIT_AFTER_SECONDS) -> None:
+        """A loop blocked for ``dump_after`` seconds has all stacks dumped, for ``exit_after`` the process ended."""
+        self.dump_after, self.exit_after = dump_after, exit_after
         self._lags: deque[float] = deque([0.0], maxlen=WINDOW_BEATS)
         self._stall_ended = float("-inf")
         self._due = 0.0
@@ -54,29 +56,31 @@ class Pulse:
         self._lags.append(late)
         if late > STALL_SECONDS:
             self._stall_ended = now
-        self._beat_at = now
+        self._beat_at = time.monotonic()
         self._due = now + BEAT_SECONDS
         self._timer = loop.call_at(self._due, self._beat, loop)
 
     def _watch(self) -> None:
-        """Dump all stacks once a blockage lasts 5 s, leave after 15 s, so that the platform restarts the agent.
+        """Dump all stacks of a blockage, and leave when it lasts, so that the platform restarts the agent.
 
         Seconds in which this thread did not run either (SIGSTOP, a suspended machine) are not the loop's fault.
         """
         blocked, dumped = 0.0, False
+        tick = self.dump_after / 5
         last = time.monotonic()
-        while not self._stopped.wait(1.0):
+        while not self._stopped.wait(tick):
             now = time.monotonic()
-            if now - self._beat_at < 2 * STALL_SECONDS:
-                blocked, dumped = 0.0, False
+            ran = min(now - last, 2 * tick)
+            if self._beat_at >= last:
+                blocked, dumped = min(now - self._beat_at, ran), False
             else:
-                blocked += min(now - last, 2.0)
+                blocked += ran
             last = now
-            if blocked >= DUMP_AFTER_SECONDS and not dumped:
+            if blocked >= self.dump_after and not dumped:
                 dumped = True
                 _say(f"the event loop has been blocked for {blocked:.0f} s; all stacks follow")
                 faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
-            if blocked >= EXIT_AFTER_SECONDS:
+            if blocked >= self.exit_after:
                 _say(f"the event loop has been blocked for {blocked:.0f} s: exit {BLOCKED_EXIT_STATUS}")
                 os._exit(BLOCKED_EXIT_STATUS)
 

@@ -172,7 +172,7 @@ def histories(draw: st.DrawFn) -> tuple[Any, Any]:
 @settings(max_examples=150, deadline=None)
 @given(histories())
 def test_what_must_hold_in_any_history(history: tuple[Any, Any]) -> None:
-    """Ready implies started; a killed container is neither until its restart; an instance is killed once, for a cause."""
+    """Ready implies started; a killed container is neither until its restart; one kill an instance, for a cause."""
     document, given_input = history
     has = {kind: f"{kind}_check" in document["containers"][0] for kind in KINDS}
     started = ready = dead = False

@@ -1,0 +1,113 @@
+"""The agent's own pulse: what counts as a stall, and the watchdog of a loop that does not run at all."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+
+from agent.engine.pulse import Pulse
+from tests.virtual import run_virtual, virtual_loop
+
+PROGRAM = """
+import asyncio, time
+from agent.engine.pulse import Pulse
+
+async def main():
+    Pulse(dump_after={dump}, exit_after={leave}).start()
+    await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    {body}
+
+asyncio.run(main())
+"""
+
+
+def agent(body: str, *, dump: float, leave: float) -> "subprocess.Popen[str]":
+    """A process with a pulse of its own that has said that it runs."""
+    program = PROGRAM.format(dump=dump, leave=leave, body=body)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_a_blocked_loop_has_its_stacks_dumped_and_its_process_ended_with_70() -> None:
+    with agent("time.sleep(60)", dump=0.5, leave=1) as process:
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 70
+    assert "all stacks follow" in told
+    assert "in main\n" in told, "the frame that blocks is in the dump"
+    assert told.index("all stacks") < told.index("exit 70")
+    assert told.count("all stacks follow") == 1
+
+
+def test_a_loop_that_runs_again_in_time_is_left_alone() -> None:
+    with agent("time.sleep(0.9); await asyncio.sleep(0.5); print('fine')", dump=0.5, leave=5) as process:
+        out, told = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "fine\n")
+    assert "all stacks follow" in told
+
+
+def test_a_process_that_was_stopped_was_not_blocked() -> None:
+    """SIGSTOP, a suspended laptop, a frozen cgroup: the watchdog did not run either."""
+    with agent("await asyncio.sleep(1); print('fine')", dump=0.5, leave=0.9) as process:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            process.wait(timeout=1.5)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGCONT)
+        out, told = process.communicate(timeout=20)
+    assert (process.returncode, out, told) == (0, "fine\n", "")
+
+
+def test_the_lag_that_is_shown_is_the_worst_of_the_last_fifteen_seconds() -> None:
+    async def work() -> list[float]:
+        pulse = Pulse()
+        pulse.start()
+        try:
+            seen = [pulse.lag_seconds]
+            await asyncio.sleep(1)
+            virtual_loop().block(3)
+            for seconds in (0.5, 13, 3):
+                await asyncio.sleep(seconds)
+                seen.append(round(pulse.lag_seconds, 2))
+        finally:
+            pulse.stop()
+        return seen
+
+    assert run_virtual(work) == [0.0, 2.75, 2.75, 0.0]
+
+
+def test_a_stall_is_one_only_past_a_second_and_concerns_what_began_before_its_end() -> None:
+    async def work() -> list[bool]:
+        pulse, loop = Pulse(), virtual_loop()
+        pulse.start()
+        try:
+            seen = []
+            for block in (0.9, 2.0):
+                began = loop.time()
+                await asyncio.sleep(0.1)
+                loop.block(block)
+                await asyncio.sleep(0.3)
+                seen += [pulse.stalled_since(began), pulse.stalled_since(loop.time())]
+        finally:
+            pulse.stop()
+        return seen
+
+    assert run_virtual(work) == [False, False, True, False]
+
+
+def test_a_stopped_pulse_leaves_no_thread_and_no_timer() -> None:
+    async def work() -> None:
+        pulse = Pulse(dump_after=0.05)
+        pulse.start()
+        pulse.stop()
+
+    asyncio.run(work())
+    for thread in threading.enumerate():
+        if thread.name == "watchdog":
+            thread.join(2)
+    assert not [thread for thread in threading.enumerate() if thread.name == "watchdog"]
