@@ -74,6 +74,8 @@ def as_text(line: Mapping[str, Any], *, colour: bool = False) -> str:
 
 def _word(value: Any, *, spaces: bool = False) -> str:
     """As it is where that can be read back, else quoted: a value must not end a line or speak to the terminal."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ",".join(value)
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     plain = text.isprintable() and '"' not in text and (spaces or (" " not in text and text))
     return text if plain else json.dumps(text)
@@ -139,10 +141,15 @@ class Output(logging.Handler):
     def _write_all(self) -> None:
         while (text := self._lines.get()) is not None:
             self._write(text)
-            if self.dropped and self._lines.empty():
-                lost, self.dropped = self.dropped, 0
-                now = rfc3339(time.time())
-                self._write(self._text({"time": now, "level": "warning", "event": "log.dropped", "lines": lost}))
+            if self._lines.empty():
+                self._tell_dropped()
+        self._tell_dropped()
+
+    def _tell_dropped(self) -> None:
+        if self.dropped:
+            lost, self.dropped = self.dropped, 0
+            now = rfc3339(time.time())
+            self._write(self._text({"time": now, "level": "warning", "event": "log.dropped", "lines": lost}))
 
     def _write(self, text: str) -> None:
         left = f"{text}\n".encode(errors="backslashreplace")

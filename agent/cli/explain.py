@@ -2,7 +2,7 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -27,31 +27,31 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> int:
-    from agent.cli.loading import load_or_tell
-    from agent.config.lint import Finding, lint
+    from agent.cli.loading import load_or_tell, located, tell
+    from agent.config.lint import lint
 
     loaded = load_or_tell(args)
     if loaded is None:
         return 2
-    found: dict[str, list[Finding]] = {}
-    for finding in lint(loaded.config):
-        found.setdefault(finding.container, []).append(finding)
+    findings = lint(loaded.config)
+    warnings: dict[str, list[dict[str, str]]] = {container.name: [] for container in loaded.config.containers}
+    for finding, place in zip(findings, located(loaded, findings), strict=True):
+        if finding.container:
+            warnings[finding.container].append({"code": place.code, "path": place.path, "message": place.message})
+        else:
+            tell([place])
     told = [
-        {
-            "name": container.name,
-            "checks": msgspec.to_builtins(figures(container)),
-            "warnings": [{"code": f.code, "path": f.path, "message": f.message} for f in found.get(container.name, [])],
-        }
-        for container in loaded.config.containers
+        {"name": one.name, "checks": msgspec.to_builtins(figures(one)), "warnings": warnings[one.name]}
+        for one in loaded.config.containers
     ]
     if args.format == "json":
         print(json.dumps({"containers": told}, indent=2, ensure_ascii=False))
     else:
-        print("\n\n".join(text(c, t["warnings"]) for c, t in zip(loaded.config.containers, told, strict=True)))
+        print("\n\n".join(text(one, warnings[one.name]) for one in loaded.config.containers))
     return 0
 
 
-def text(container: Container, warnings: list[dict[str, Any]]) -> str:
+def text(container: Container, warnings: list[dict[str, str]]) -> str:
     """One container's figures, what they mean, and its warnings."""
     numbers = figures(container)
     lines = [f"{container.name} (restart action: {container.restart.action_name})"]
@@ -76,7 +76,7 @@ def timeline(container: Container, numbers: list[Figures]) -> list[str]:
     startup = [one for one in numbers if one.type is CheckType.STARTUP]
     readiness = [one for one in numbers if one.type is CheckType.READINESS]
     liveness = [one for one in numbers if one.type is CheckType.LIVENESS]
-    return [*_start(startup, readiness), *_fault(readiness, liveness), *_restart(container, [*startup, *liveness])]
+    return [*_start(startup, readiness), *_fault(readiness, liveness), *_restart(container, liveness or startup)]
 
 
 def _start(startup: list[Figures], readiness: list[Figures]) -> list[str]:

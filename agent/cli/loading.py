@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
 from agent.config import ConfigError, Loaded, Options, Problem, find_sources, load
+from agent.config.lint import Finding
 
 
 def load_files(files: Sequence[str], args: Namespace) -> Loaded:
@@ -23,6 +24,19 @@ def load_or_tell(args: Namespace) -> Loaded | None:
         return None
     tell(loaded.warnings)
     return loaded
+
+
+def located(loaded: Loaded, findings: Iterable[Finding]) -> list[Problem]:
+    """What lint found, with the place in the document as it was written: a service.json's containers, say."""
+    return [_located(loaded, finding) for finding in findings]
+
+
+def _located(loaded: Loaded, finding: Finding) -> Problem:
+    file, line = loaded.where(finding.path)
+    head, bracket, rest = finding.path.partition("]")
+    written = loaded.tree.at(head + bracket).path
+    path = f"{written}{rest}" if written and bracket else finding.path
+    return Problem(file, line, path, finding.message, finding.code)
 
 
 def tell(problems: Iterable[Problem]) -> None:

@@ -28,8 +28,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> int:
     import os
 
-    import os
-
     from agent.app import run
 
     return run(

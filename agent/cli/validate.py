@@ -33,7 +33,7 @@ def main(args: Namespace) -> int:
     groups = [args.files] if args.together or not args.files else [[name] for name in args.files]
     verdicts = [judge(group, args) for group in groups]
     if args.format == "json":
-        print(json.dumps({"files": [msgspec.to_builtins(verdict) for verdict in verdicts]}, indent=2))
+        print(json.dumps({"files": [_plain(verdict) for verdict in verdicts]}, indent=2))
     else:
         for verdict in verdicts:
             _tell(verdict)
@@ -68,8 +68,16 @@ def judge(files: Sequence[str], args: Namespace) -> Verdict:
         ok=True,
         containers=len(containers),
         checks=sum(len(container.checks()) for container in containers),
-        warnings=[*loaded.warnings, *located(loaded, lint(loaded.config))],
+        warnings=[*loaded.warnings, *loaded.exec_nowhere, *located(loaded, lint(loaded.config))],
     )
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    """For JSON; only warnings have a code."""
+    plain: dict[str, Any] = msgspec.to_builtins(verdict)
+    for error in plain["errors"]:
+        del error["code"]
+    return plain
 
 
 def _tell(verdict: Verdict) -> None:

@@ -37,8 +37,10 @@ def main(args: Namespace) -> int:
         return 2
     began = time.monotonic()
     progress = Progress(f"waiting for {args.container or str(address)} to be {args.state}", began)
-    said = wait(address, path, began + args.timeout, progress)
-    progress.clear()
+    try:
+        said = wait(address, path, began + args.timeout, progress)
+    finally:
+        progress.clear()
     took = time.monotonic() - began
     if not said:
         print(f"{args.state} after {took:.1f} s")
@@ -69,7 +71,8 @@ def _ask(address: Address, path: str, timeout: float) -> str:
     if status == 404:
         return "the agent does not know this container (404)"
     failing = [line for line in body.splitlines() if line.startswith("[-]")]
-    return "; ".join(failing) or f"it answers {status}"
+    said = "; ".join(failing) or f"it answers {status}"
+    return "".join(char if char.isprintable() else "?" for char in said)
 
 
 class Progress:

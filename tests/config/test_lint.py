@@ -1,0 +1,116 @@
+"""Configurations that are valid and will hurt, and the ones that are left alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.config.lint import RULES, lint
+from agent.core.model import Check, CheckType
+from agent.core.settings import Backoff, Budget, Config, Container, Drain, Restart, Server
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What lint looks at in a method's options."""
+
+    path: str = "/health"
+    host: str | None = None
+    method: str | None = None
+
+
+def check(kind: CheckType, method: str = "http_get", options: Any = None, **numbers: Any) -> Check:
+    return Check(name=numbers.pop("name", method), type=kind, method=method, options=options or Ask(), **numbers)
+
+
+def startup(**numbers: Any) -> Check:
+    return check(CheckType.STARTUP, **{"period_seconds": 5, "failure_threshold": 120, **numbers})
+
+
+def readiness(**numbers: Any) -> Check:
+    return check(CheckType.READINESS, **{"options": Ask("/v1/models"), "failure_threshold": 2, **numbers})
+
+
+def liveness(**numbers: Any) -> Check:
+    return check(CheckType.LIVENESS, **{"timeout_seconds": 5, "failure_threshold": 6, **numbers})
+
+
+def container(*checks: Check, **fields: Any) -> Container:
+    by_type = {str(kind): tuple(c for c in checks if c.type is kind) for kind in CheckType}
+    return Container(name="model", **by_type, **fields)
+
+
+def acting(**fields: Any) -> Restart:
+    return Restart(action_name="signal", **fields)
+
+
+GOOD = (startup(), readiness(), liveness())
+
+BAD = {
+    "W-LIVENESS-TIMEOUT": container(startup(), readiness(), liveness(timeout_seconds=1)),
+    "W-LIVENESS-EAGER": container(startup(), readiness(failure_threshold=3), liveness(failure_threshold=3)),
+    "W-NO-STARTUP": container(readiness(), liveness()),
+    "W-STARTUP-BUDGET": container(startup(failure_threshold=6), readiness(), liveness()),
+    "W-LIVENESS-TCP": container(startup(), readiness(), liveness(method="tcp_socket")),
+    "W-SAME-REQUEST": container(startup(), readiness(options=Ask()), liveness()),
+    "W-EXEC-OFTEN": container(startup(), readiness(method="exec", period_seconds=2), liveness()),
+    "W-DRAIN-SHORT": container(*GOOD, restart=acting(drain=Drain(max_seconds=5))),
+    "W-THRESHOLD-ONE": container(startup(), readiness(failure_threshold=1), liveness(failure_threshold=1)),
+    "W-NO-READINESS": container(startup(), liveness()),
+    "W-NO-CHECKS": container(),
+    "W-ACTION-UNUSED": container(readiness(), restart=acting()),
+    "W-TIMEOUT-OVER-PERIOD": container(startup(), readiness(), liveness(timeout_seconds=15)),
+    "W-PERIOD-SHORT": container(startup(period_seconds=0.5, failure_threshold=600), readiness(), liveness()),
+    "W-LIVENESS-WORK": container(startup(), readiness(), liveness(options=Ask("/v1/completions"))),
+    "W-LIVENESS-ELSEWHERE": container(startup(), readiness(), liveness(options=Ask(host="redis"))),
+    "W-ERRORS-KILL": container(startup(), readiness(), liveness(errors_are_failures=True)),
+    "W-READINESS-SLOW": container(startup(), readiness(period_seconds=60), liveness(failure_threshold=30)),
+    "W-STARTUP-DELAY": container(startup(initial_delay_seconds=60), readiness(), liveness()),
+    "W-BUDGET-NONE": container(*GOOD, restart=acting(budget=Budget(restarts=0))),
+    "W-GRACE-SHORT": container(*GOOD, restart=acting(grace_period_seconds=1)),
+    "W-BACKOFF-INVERTED": container(*GOOD, restart=acting(backoff=Backoff(initial_seconds=20, max_seconds=10))),
+}
+
+
+def codes(*containers: Container, **fields: Any) -> Sequence[str]:
+    return [finding.code for finding in lint(Config(containers=containers, **fields))]
+
+
+def test_every_rule_has_an_example_here() -> None:
+    assert BAD.keys() == RULES.keys()
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_each_rule_warns_of_what_it_is_for(code: str) -> None:
+    assert code in codes(BAD[code])
+
+
+def test_a_careful_configuration_gets_no_warning() -> None:
+    assert codes(container(*GOOD), container(*GOOD, restart=acting(drain=Drain(max_seconds=30)))) == []
+
+
+def test_a_long_delay_may_stand_for_a_startup_check() -> None:
+    assert "W-NO-STARTUP" not in codes(container(readiness(), liveness(initial_delay_seconds=300)))
+
+
+def test_a_drain_that_ends_when_nothing_is_in_flight_may_be_short() -> None:
+    drain = Drain(max_seconds=5, until_idle=True)
+    assert codes(container(*GOOD, restart=acting(drain=drain))) == []
+
+
+def test_another_loopback_name_is_not_elsewhere() -> None:
+    assert codes(container(startup(), readiness(), liveness(options=Ask(host="localhost")))) == []
+
+
+def test_detail_texts_for_everybody_are_warned_of_and_on_loopback_are_not() -> None:
+    assert codes(container(*GOOD), server=Server(details="full")) == ["W-DETAILS-PUBLIC"]
+    assert codes(container(*GOOD), server=Server(details="full", host="127.0.0.1")) == []
+
+
+def test_a_finding_names_its_place_as_the_document_would() -> None:
+    two = container(startup(), readiness(), liveness(name="a"), liveness(name="b", timeout_seconds=1))
+    (found,) = lint(Config(containers=(container(*GOOD), two)))
+    assert found.path == "containers[1].liveness_check[1].timeout_seconds"
+    assert found.container == "model"
+    (found,) = lint(Config(containers=(BAD["W-BUDGET-NONE"],)))
+    assert found.path == "containers[0].restart.budget.restarts"
