@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.model import Result, Target, error, failure, success
-from agent.runtimes.command import Finished, run
+from agent.runtimes.command import Finished, problems_of, run
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.ECHILD)
 
@@ -27,14 +27,7 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.field(default="agent", name="in")
 
     def check_options(self) -> list[tuple[str, str]]:
-        problems = [
-            (f"command[{index}]", "a NUL character cannot be part of a command")
-            for index, word in enumerate(self.command)
-            if "\0" in word
-        ]
-        if not self.command[0]:
-            problems.append(("command[0]", "is empty; name the program to run"))
-        return problems
+        return problems_of(self.command)
 
     async def probe(self, target: Target) -> Result:
         if self.in_ == "container":

@@ -122,7 +122,8 @@ class HttpGet(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return await Wire.open(url.host, url.port)
         options = self.tls or UNVERIFIED
         context = await client_context(options)
-        return await Wire.open(url.host, url.port, context, options.server_name or url.host)
+        name = options.server_name or url.host.partition("%")[0].rstrip(".")
+        return await Wire.open(url.host, url.port, context, name)
 
     async def _judge(self, status: int, body: bytes) -> Result:
         redirect = 300 <= status < 400

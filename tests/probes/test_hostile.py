@@ -233,6 +233,13 @@ async def test_an_https_probe_of_a_plain_server_is_a_tls_failure() -> None:
         assert (result.outcome, result.reason) == (Outcome.FAILURE, "tls")
 
 
+async def test_a_tls_server_that_resets_at_any_moment_is_a_failure() -> None:
+    async with behaving(reset_at_once) as server:
+        results = await asyncio.gather(*(attempt(HttpGet(scheme="https"), server.target()) for _ in range(50)))
+    assert {result.outcome for result in results} == {Outcome.FAILURE}
+    assert {result.reason for result in results} <= {"tls", "reset"}
+
+
 async def test_a_tls_server_that_hangs_up_in_the_handshake_is_a_failure() -> None:
     async def behaviour(peer: Peer) -> None:
         await peer.reader.read(1)

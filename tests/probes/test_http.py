@@ -1,6 +1,7 @@
 """The http_get check against the kubelet's own acceptance cases (probe-semantics 4.3) and this project's additions."""
 
 import asyncio
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,15 @@ async def test_a_header_from_a_file_is_read_afresh_at_each_probe(tmp_path: Path)
     assert [request.header("Authorization") for request in server.requests] == ["Bearer one", "Bearer two"]
 
 
+async def test_many_checks_of_one_name_and_one_secret_do_not_get_into_each_others_way(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("Bearer x")
+    checks = [HttpGet(host="localhost", http_headers=(Header(name="A", value_file=str(secret)),)) for _ in range(50)]
+    async with answering(says()) as server:
+        results = await asyncio.gather(*(attempt(check, server.target()) for check in checks))
+    assert {result.outcome for result in results} == {Outcome.SUCCESS}
+
+
 @pytest.mark.parametrize("content", [None, b"a\r\nX: y", b"\xff", b"x" * 20000])
 async def test_an_unusable_header_file_is_an_internal_error_that_names_it(
     tmp_path: Path, content: bytes | None
@@ -307,6 +317,13 @@ async def test_an_unusable_header_file_is_an_internal_error_that_names_it(
         result = await attempt(check, server.target())
         assert (result.outcome, result.reason, server.connections) == (Outcome.ERROR, "internal", 0)
     assert str(secret) in result.detail
+
+
+async def test_a_header_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    check = HttpGet(http_headers=(Header(name="A", value_file=str(tmp_path / "token")),))
+    result = await attempt(check, Target("model", "127.0.0.1", 1))
+    assert (result.reason, result.detail.endswith("not a regular file")) == ("internal", True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from itertools import chain, zip_longest
 from typing import Any, Final
 
 from agent.probes.parts.faults import Fault, blame
-from agent.runtimes.aside import aside
+from agent.probes.parts.shared import shared
 
 Place = tuple[int, tuple[Any, ...]]
 """Address family and socket address."""
@@ -48,9 +48,7 @@ def _literal(host: str, port: int) -> Place | None:
 async def _resolve(host: str, port: int) -> list[Place]:
     """The addresses of a name, families taking turns, the resolver's favourite first."""
     try:
-        found = await aside(("look up", host), lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except TimeoutError as problem:
-        raise Fault("dns", f"look up {host}: earlier look-ups have not come back") from problem
+        found = await shared(("look up", host), lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except OSError as problem:
         raise blame(problem, f"look up {host}") from problem
     except UnicodeError as problem:

@@ -31,6 +31,7 @@ _REASONS: Final[dict[int | None, Reason]] = {
     errno.EPERM: _UNREACHABLE,
     errno.ECONNRESET: "reset",
     errno.ECONNABORTED: "reset",
+    errno.ENOTCONN: "reset",  # gone between two of our calls
     errno.EPIPE: "reset",
     errno.ETIMEDOUT: "timeout",
 }

@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from agent.probes.parts.faults import Fault
 from agent.probes.parts.names import canonical, control_problem, header_name_problem
+from agent.probes.parts.shared import shared
 from agent.probes.parts.url import Url
-from agent.runtimes.aside import aside
 
 USER_AGENT: Final = "kube-probe/1.36"  # servers that keep the kubelet's probes out of their logs know this prefix
 _MAX_VALUE: Final = 16384
@@ -59,9 +59,8 @@ async def read_fields(headers: Sequence[Header]) -> Fields:
 
 async def _read(path: str) -> str:
     try:
-        text = (
-            (await aside(("read", path), lambda: _contents(path))).decode("utf-8").removesuffix("\n").removesuffix("\r")
-        )
+        content = await shared(("read", path), lambda: _contents(path))
+        text = content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as problem:
         raise Fault("internal", f"value_file {path}: {problem.strerror or problem}") from problem
     except UnicodeDecodeError as problem:

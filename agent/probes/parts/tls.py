@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.probes.parts.faults import Fault
-from agent.runtimes.aside import aside
+from agent.probes.parts.shared import shared
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ async def client_context(options: Tls) -> ssl.SSLContext:
     """The context for ``options``, built once beside the event loop, and again whenever one of its files changes."""
     known = _contexts.get(options)
     if known is None or options.files():
-        known = _contexts[options] = await aside(("tls", options), lambda: _current(options, known))
+        known = _contexts[options] = await shared(("tls", options), lambda: _current(options, known))
     return known[1]
 
 
@@ -82,6 +82,6 @@ def _no_password() -> str:
 
 def _is_host_name(name: str) -> bool:
     try:
-        return bool(name.strip(".")) and name.isprintable() and " " not in name and bool(name.encode("idna"))
+        return not name.startswith(".") and name.isprintable() and " " not in name and bool(name.encode("idna"))
     except UnicodeError:
         return False

@@ -37,6 +37,9 @@ class Wire:
             # Without it Nagle holds the request back until the handshake's last flight is acknowledged (40 ms).
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secure = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
+        except OSError as problem:
+            sock.close()
+            raise blame(problem, "TLS handshake") from problem
         except BaseException:
             sock.close()
             raise
