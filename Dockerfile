@@ -14,10 +14,11 @@ RUN pip --python /opt/health-agent/bin/python install --no-compile --no-deps . \
 
 FROM python:3.12-slim-bookworm
 # The base comes without bytecode and our root file system may be read-only: without this step every `healthcheck`
-# would compile half the standard library again. pip goes: nothing is installed here any more.
+# would compile half the standard library again. pip goes: nothing is installed here any more. The state's folder is
+# everybody's, as /tmp is: an agent that signals a server runs as the server's user.
 RUN rm -rf /usr/local/lib/python3.12/site-packages/* /usr/local/lib/python3.12/ensurepip /usr/local/bin/pip* \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|lib2to3|tkinter|turtledemo|pydoc_data)/' /usr/local/lib/python3.12 \
- && install -d -o 65532 -g 65532 /var/lib/health-agent
+ && install -d -m 1777 /var/lib/health-agent
 COPY --from=build /opt/health-agent /opt/health-agent
 ENV PATH=/opt/health-agent/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532

@@ -59,6 +59,7 @@ $(DEV): pyproject.toml
 # The benchmark measures an ordinary installation: an editable one starts slower.
 $(BENCH): pyproject.toml $(shell find agent -name '*.py' -o -name '*.yaml' 2>/dev/null)
 	$(call make-venv,.cache/bench)
+	@rm -rf build
 	@.cache/bench/bin/python $(PIP) .
 	@.cache/bench/bin/python $(PIP) --force-reinstall --no-deps .
 	@touch $@
