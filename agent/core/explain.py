@@ -39,9 +39,11 @@ def first_probe(check: Check) -> float:
     """The first beat that probes: rounds before the initial delay is over do nothing (probe-semantics 0, point 2)."""
     period, delay = check.period_seconds, check.initial_delay_seconds
     beat = ceil(delay / period)
-    # Division may round past a beat that falls on the delay itself; the worker compares products, so do that here.
+    # Division may round either way near a beat; the worker compares products, so do that here.
     if (beat - 1) * period >= delay:
         beat -= 1
+    elif beat * period < delay:
+        beat += 1
     return beat * period
 
 
