@@ -123,10 +123,13 @@ def _own_checks(decoder: Decoder, node: Node, options: Any) -> None:
     ask = getattr(options, "check_options", None)
     if ask is None:
         return
+    known = [problem.path for problem in decoder.problems]
     try:
         for path, message in ask():
             place = Node(None, node.file, node.at(path).line, below(node.path, path) if path else node.path)
-            decoder.report(place, decoder.expansion.unexpanded(message))
+            # A value that was refused has become its default, and what the struct says of that is no news.
+            if not any(one == place.path or one.startswith((f"{place.path}.", f"{place.path}[")) for one in known):
+                decoder.report(place, decoder.expansion.unexpanded(message))
     except Exception as problem:  # noqa: BLE001  (third parties' code)
         text = decoder.expansion.unexpanded(f"{type(problem).__name__}: {problem}")
         decoder.report(node, f"the options could not be checked: {text}")

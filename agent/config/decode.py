@@ -54,7 +54,7 @@ class Decoder:
         guess = suggestion(key, known) if self._suggested <= _SUGGESTIONS else None
         hint = f", did you mean '{guess}'?" if guess else f"; known here: {', '.join(known)}" if known else ""
         child = node.value[key]
-        self.problems.append(Problem(child.file, child.line, below(node.path, key), f"unknown key{hint}"))
+        self.report(child, f"unknown key{hint}")
         return guess
 
     def decode(self, node: Node, kind: mi.Type) -> Any:
@@ -120,13 +120,14 @@ class Decoder:
                 return self.decode(node, member)
         if node.style == "loose" and any(isinstance(member, mi.StrType) for member in kind.types):
             return scalar(self, node, next(member for member in kind.types if isinstance(member, mi.StrType)))
-        return expected(self, node, " or ".join(dict.fromkeys(called(member) for member in kind.types)))
+        words = dict.fromkeys(called(member) for member in kind.types if not isinstance(member, mi.NoneType))
+        return expected(self, node, " or ".join(words))
 
     def _items(self, node: Node, kind: Any) -> Any:
         if not isinstance(node.value, list):
             return expected(self, node, "a list")
         if kind.min_length and len(node.value) < kind.min_length:
-            self.report(node, f"must hold at least {kind.min_length}")
+            self.report(node, f"must hold at least {kind.min_length}" if node.value else "must not be empty")
             return INVALID
         values = [self.decode(child, kind.item_type) for child in node.value]
         if any(value is INVALID for value in values):

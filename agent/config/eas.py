@@ -54,8 +54,12 @@ class Reading(msgspec.Struct, frozen=True):
     clamped: int | None = None
 
     def __str__(self) -> str:
-        note = f" (not {self.clamped}: it must be 1 there)" if self.clamped else ""
-        return f"{self.failures} failures to fail and {self.successes} successes{note} to recover"
+        note = f" ({self.clamped} become 1)" if self.clamped else ""
+        return f"{_counted(self.failures, 'failure')} to fail, {_counted(self.successes, 'success')}{note} to recover"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}{'es' if word.endswith('s') else 's'}"
 
 
 def reading(check: EasCheck, kind: CheckType, semantics: Semantics) -> Reading:
@@ -147,7 +151,7 @@ class _Conversion:
         chosen = reading(check, kind, self.semantics)
         other = reading(check, kind, "eas-page" if self.semantics == "kubernetes" else "kubernetes")
         if (chosen.failures, chosen.successes) != (other.failures, other.successes):
-            self.differing.append((node, f"{chosen}, the other wording would be {other}"))
+            self.differing.append((node, f"{chosen} (the other way: {other})"))
         elif chosen.clamped:
             place = node.at("success_threshold")
             self.decoder.warn(place, "W-EAS-CLAMPED", f"{chosen.clamped} successes become 1: a {kind} check allows 1")
@@ -168,20 +172,24 @@ class _Conversion:
         texts = [f"{one.path}: {text}" if at else text for at, (one, text) in enumerate(self.differing)]
         said = "Kubernetes means them" if self.semantics == "kubernetes" else "the EAS page words them"
         other = "eas-page" if self.semantics == "kubernetes" else "kubernetes"
-        message = f"thresholds are read as {said} (--threshold-semantics {other} for the other way): {'; '.join(texts)}"
+        message = f"thresholds are read as {said} (--threshold-semantics {other} is the other way): {'; '.join(texts)}"
         self.decoder.warnings.append(Problem(node.file, node.line, node.path, message, "W-EAS-THRESHOLD"))
 
 
-def native_tree(decoder: Decoder, root: Node, semantics: Semantics, exec_in: str) -> Node:
-    """The native tree of a service.json. Containers without checks are left out."""
+def native_tree(decoder: Decoder, root: Node, semantics: Semantics, exec_in: str, *, alone: bool = True) -> Node | None:
+    """The native tree of a service.json, without the containers that have no checks.
+
+    None where nothing is left to probe and no other document is laid over it; that is reported.
+    """
     containers = root.value.get("containers")
     if containers is None or not isinstance(containers.value, list):
         decoder.report(root, "expected a list of containers with checks", "containers")
-        return root.like({})
+        return None
     conversion = _Conversion(decoder, semantics, exec_in)
     found = [conversion.container(child, number) for number, child in enumerate(containers.value)]
     conversion.warn_of_thresholds()
     native: list[Any] = [container for container in found if container is not None]
-    if not native and not decoder.problems:
+    if not native and alone:
         decoder.report(containers, "no container has a liveness_check, readiness_check or startup_check")
+        return None
     return root.like({"containers": containers.like(native)})

@@ -96,7 +96,7 @@ def document(found: Mapping[str, str]) -> tuple[Node | None, list[Problem]]:
             continue
         parsed = parse(found[name], name, f"containers[0].{key}")
         problems += parsed.problems
-        if len(parsed.documents) == 1:
+        if parsed.fault is None and len(parsed.documents) == 1:
             container[key] = parsed.documents[0]
         elif not parsed.problems:
             problems.append(Problem(name, 1, "", "must hold one YAML or JSON document"))

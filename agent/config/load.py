@@ -1,5 +1,6 @@
 """Sources and environment to one resolved configuration, or to everything that is wrong with them."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -54,13 +55,11 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
     problems += environment.problems_of(found, beside=", ".join(source.name for source in sources))
     if not sources:
         roots = [_from_environment(found, problems)]
-    trees = [_native(decoder, root, reading) for root in roots if root is not None]
-    if len(trees) < len(roots):
+    alone = len(roots) == 1
+    trees = [_native(decoder, root, reading, alone=alone) if root is not None else None for root in roots]
+    if None in trees:
         raise ConfigError(_in_order(problems))
-    tree = trees[0]
-    for over in trees[1:]:
-        tree = merged(tree, over)
-    tree, wrong = environment.overlaid(tree, found)
+    tree, wrong = environment.overlaid(functools.reduce(merged, filter(None, trees)), found)
     problems += wrong
     config, nowhere = build(decoder, tree)
     if problems or config is None:
@@ -117,9 +116,9 @@ def _unreadable(roots: Sequence[Node]) -> str:
     return "" if isinstance(roots[0].value, dict) else "expected a map at the top level, such as `containers: [...]`"
 
 
-def _native(decoder: Decoder, root: Node, reading: _Reading) -> Node:
+def _native(decoder: Decoder, root: Node, reading: _Reading, *, alone: bool) -> Node | None:
     if kind_of(root).name == "eas":
-        return eas.native_tree(decoder, root, reading.semantics, reading.exec_in)
+        return eas.native_tree(decoder, root, reading.semantics, reading.exec_in, alone=alone)
     return root
 
 

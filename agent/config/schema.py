@@ -26,6 +26,10 @@ def schema() -> dict[str, Any]:
         for key, default in keys.items():
             properties = strict[cls.__name__]["properties"]
             properties[key] = {"const": default, "description": "not available in this version: only its default"}
+    for cls in {table["exec"] for table in kinds.values() if "exec" in table}:
+        command = strict[cls.__name__]["properties"]["command"]
+        text = {"type": "string", "description": "split as a shell splits words, with a warning"}
+        strict[cls.__name__]["properties"]["command"] = {"anyOf": [command, text]}
     base = strict.pop(check["$ref"].rpartition("/")[2])
     for table in tables[1:]:
         strict[table.word] = _one_of(table, {n: references[c] for n, c in kinds[table.word].items()})

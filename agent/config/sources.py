@@ -17,7 +17,7 @@ DEFAULT_PATH: Final = "/etc/health-agent/config.yaml"
 CONFIG_VARIABLE: Final = "HEALTH_AGENT_CONFIG"
 STDIN: Final = "<stdin>"
 MAX_BYTES: Final = 1 << 20
-_PIPE_SECONDS: Final = 0.8  # a FIFO or device that says nothing more must not hold the start up
+_PIPE_SECONDS: Final = 0.5  # a FIFO or device that says nothing more must not hold the start up
 _STDIN_SECONDS: Final = 60.0  # whatever feeds standard input may be at work still
 
 

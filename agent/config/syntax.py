@@ -46,10 +46,8 @@ _WORDS_OF_YAML: Final[Mapping[str, Any]] = {
 _NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...]] = (
     (re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)"), int),
     (re.compile(r"[-+]?0x[0-9a-fA-F]{1,16}"), lambda text: int(text, 16)),
-    (
-        re.compile(r"[-+]?([0-9]{1,30}(\.[0-9]{0,30})?([eE][-+]?[0-9]{1,4})?|\.[0-9]{1,30}([eE][-+]?[0-9]{1,4})?)"),
-        float,
-    ),
+    (re.compile(r"[-+]?([0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+]?[0-9]{1,4})?"), float),
+    (re.compile(r"[-+]?[0-9]{1,30}[eE][-+]?[0-9]{1,4}"), float),
 )
 
 
@@ -85,11 +83,18 @@ def yaml_events(text: str) -> Iterator[Event]:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         said = " ".join(part for part in (problem.context, problem.problem) if part)
-        hint = " (indent with spaces)" if "'\\t'" in said else ""
-        raise SyntaxProblem(mark.line + 1 if mark else 0, f"not valid YAML: {said}{hint}") from problem
+        lines = text.rstrip("\n").split("\n")
+        line = min(mark.line if mark else 0, len(lines) - 1)  # the end of the text may lie beyond its last line
+        raise SyntaxProblem(line + 1, f"not valid YAML: {said}{_remedy(lines[line])}") from problem
     except yaml.reader.ReaderError as problem:
         line = text.count("\n", 0, problem.position) + 1
         raise SyntaxProblem(line, f"not valid YAML: {problem.reason}") from problem
+
+
+def _remedy(line: str) -> str:
+    if "\t" in line:
+        return " (indent with spaces, not tabs)"
+    return " (within braces, quote what holds ${...})" if "{" in line.replace("${", "") and "${" in line else ""
 
 
 def _yaml_event(yaml: Any, event: Any) -> Event | None:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 MAX_DEPTH: Final = 64
-MAX_NODES: Final = 50_000
+MAX_NODES: Final = 20_000  # read, checked and complained of within a second
 
 Style = Literal["plain", "quoted", "loose"]
 

@@ -18,19 +18,21 @@ _WORDS: Final[Mapping[type, str]] = {
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` is probably a misspelling of; camelCase counts as snake_case."""
-    if len(word) > 64:
+    """The known word that ``word`` is a misspelling or the beginning of, probably; Kubernetes' spellings count too."""
+    if not 1 < len(word) <= 64:  # nobody mistypes at greater length, and comparing is quadratic
         return None
-    plain_word = _CAMEL.sub(r"_\1", word).lower().replace("-", "_")
-    found = difflib.get_close_matches(plain_word, known, n=1, cutoff=0.6)
-    return found[0] if found else None
+    snake = _CAMEL.sub(r"_\1", word).lower().replace("-", "_").replace("_probe", "_check")
+    names = list(known)
+    found = difflib.get_close_matches(snake, names, n=1, cutoff=0.7)
+    return next(iter(found or [name for name in names if name.startswith(snake)]), None)
 
 
 def shown(node: Node) -> str:
     """A scalar as it was written, unexpanded and short."""
     text = node.raw if node.style == "loose" or not isinstance(node.value, dict | list) else "this"
     text = text if len(text) <= 60 else text[:57] + "..."
-    return f'"{text}"' if isinstance(node.value, str) else text or "null"
+    value = resolved(text) if node.style == "loose" else node.value
+    return f'"{text}"' if isinstance(value, str) else text or "null"
 
 
 def got(node: Node, wanted: str) -> str:
