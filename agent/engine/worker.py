@@ -32,21 +32,33 @@ async def look(check: Check, target: Target) -> Result:
 async def _attempt(check: Check, target: Target) -> Result:
     target.reached_body = False
     deadline = asyncio.timeout(check.timeout_seconds)
+    result: Result | None = None
+    problem: BaseException | None = None
     try:
         async with deadline:
-            result: Result = await check.options.probe(target)
-            return result
-    except TimeoutError as problem:
-        if not deadline.expired():  # the system's own ETIMEDOUT, which a method should have told
-            return _internal(check, target, problem)
+            result = await check.options.probe(target)
+    except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - whatever a method raises is the prober's error
+        problem = raised
+    if _told_to_leave():  # it may have kept that to itself
+        raise asyncio.CancelledError
+    if deadline.expired():  # and whatever came of it came too late
         if target.reached_body:
             return error("stalled", f"no end of the body within {check.timeout_seconds:g} s")
         return failure("timeout", f"no answer within {check.timeout_seconds:g} s")
-    except Exception as problem:  # noqa: BLE001 - whatever a method raises is the prober's error, never the target's
-        return _internal(check, target, problem)
+    return (
+        result
+        if result is not None
+        else _internal(check, target, problem or TypeError("the method returned no Result"))
+    )
 
 
-def _internal(check: Check, target: Target, problem: Exception) -> Result:
+def _told_to_leave() -> bool:
+    """Whether this task is being cancelled, rather than something that its method waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _internal(check: Check, target: Target, problem: BaseException) -> Result:
     """The prober's own trouble. A bug is logged with its traceback once per instance; a lack of resources is plain."""
     text = f"{type(problem).__name__}: {problem}"
     if not isinstance(problem, OSError) and target.seen.get(f"logged {check.name}") != text:
@@ -127,13 +139,13 @@ class Worker:
             return
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
-        if result.outcome is Outcome.FAILURE and self.pulse.stalled_since(moment):
-            result = Result(
-                Outcome.ERROR, "internal", "the agent itself stood still during this round", result.duration
-            )
+        if result.outcome in (Outcome.FAILURE, Outcome.ERROR) and self.pulse.stalled_since(moment):
+            result = error("internal", "the agent itself stood still during this round").took(result.duration)
         slot.record(result, time.time())
         self.on_result(slot, result)
-        container.finish(slot, seen, result.outcome, now)
+        # The agent's own trouble says nothing of the target, also where the check counts errors as failures.
+        if result.reason != "internal":
+            container.finish(slot, seen, result.outcome, now)
 
 
 def _set(future: "asyncio.Future[None]") -> None:
