@@ -38,16 +38,12 @@ def why_not(rule: Restart, at: Situation) -> Why:
     A dry run comes before backoff and budget, which only what is really done can exhaust. With action `none` the
     platform has a backoff of its own.
     """
-    if at.now - at.agent_started_at < rule.arm_after_seconds:
-        return "arming"
-    if at.impaired:
-        return "impaired"
-    if rule.dry_run:
-        return "dry_run"
-    if at.budget.given_up_at is not None:
-        return "budget"
-    if rule.action_name != "none" and backoff.waiting(rule.backoff, at.backoff, at.now) > 0:
-        return "backoff"
-    if budget.remaining(rule.budget, at.budget, at.now) == 0:
-        return "budget"
-    return ""
+    brakes: tuple[tuple[Why, bool], ...] = (
+        ("arming", at.now - at.agent_started_at < rule.arm_after_seconds),
+        ("impaired", at.impaired),
+        ("dry_run", rule.dry_run),
+        ("budget", at.budget.given_up_at is not None),
+        ("backoff", rule.action_name != "none" and backoff.waiting(rule.backoff, at.backoff, at.now) > 0),
+        ("budget", budget.remaining(rule.budget, at.budget, at.now) == 0),
+    )
+    return next((why for why, holds in brakes if holds), "")

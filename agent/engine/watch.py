@@ -9,6 +9,9 @@ import msgspec
 
 from agent.core import instance as rules
 from agent.core.instance import Edge
+from agent.core.samples import Marker, is_another, marker
+from agent.probes.parts.faults import Fault
+from agent.probes.parts.scrape import scrape
 from agent.runtimes import Instance
 
 CONNECT_EVERY_SECONDS: Final = 0.2
@@ -62,24 +65,50 @@ class Watch:
 
     async def until_new(self, *, edge_counts: bool) -> Sign:
         """Look until there is a sign of a new instance; the edge counts only where the port has been open before."""
-        loop = asyncio.get_running_loop()
-        edge, open_once, next_ask = Edge(), edge_counts, loop.time()
+        looking = [
+            asyncio.create_task(self._until_edge(open_before=edge_counts)),
+            asyncio.create_task(self._until_told()),
+            asyncio.create_task(self._until_counters()),
+        ]
+        try:
+            done, _ = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
+            return next(task.result() for task in looking if task in done)
+        finally:
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
+
+    async def _until_told(self) -> Sign:
+        """Sign 1: the runtime."""
         while True:
-            began = loop.time()
-            if began >= next_ask:
-                next_ask = began + ASK_EVERY_SECONDS
-                sign = await self.another()
-                if sign is not None:
-                    return sign
+            sign = await self.another()
+            if sign is not None:
+                return sign
+            await asyncio.sleep(ASK_EVERY_SECONDS)
+
+    async def _until_counters(self) -> Sign:
+        """Sign 2: another start time of the process, or a counter that fell, on /metrics of the liveness port."""
+        before = None
+        while True:
+            now = await self._scrape()
+            if before is not None and now is not None and is_another(before, now) and self.known is None:
+                return Sign("counters")
+            before = now or before
+            await asyncio.sleep(ASK_EVERY_SECONDS)
+
+    async def _until_edge(self, *, open_before: bool) -> Sign:
+        """Sign 3: two refusals in a row, then accepted; not heeded where the runtime tells instances apart."""
+        edge = Edge()
+        while True:
             answer = await self.connects()
             if answer is False:
                 edge = rules.refused(edge)
             elif answer:
                 edge, seen = rules.accepted(edge)
-                if seen and open_once and self.known is None:
+                if seen and open_before and self.known is None:
                     return Sign("edge")
-                open_once = True
-            await asyncio.sleep(max(0.0, began + CONNECT_EVERY_SECONDS - loop.time()))
+                open_before = True
+            await asyncio.sleep(CONNECT_EVERY_SECONDS)
 
     async def until_accepted(self) -> bool:
         """From a refused probe until the port accepts again; True when that was the edge of a new instance."""
@@ -108,6 +137,16 @@ class Watch:
             return False if refused else None
         transport.abort()
         return True
+
+    async def _scrape(self) -> Marker | None:
+        if self.address is None:
+            return None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                text = await scrape(*self.address)
+        except (OSError, TimeoutError, Fault):
+            return None
+        return marker(text) if text else None
 
     def _complain(self, text: str) -> None:
         if text != self._complained:

@@ -105,15 +105,15 @@ def _length(lengths: set[bytes]) -> int | None:
     return None
 
 
-async def read_body(wire: Wire, head: Head) -> bytes:
-    """At most MAX_BODY bytes of the body, as they are: nothing is decompressed.
+async def read_body(wire: Wire, head: Head, limit: int = MAX_BODY) -> bytes:
+    """At most ``limit`` bytes of the body, as they are: nothing is decompressed.
 
     Raises Fault "body" where it breaks off or is malformed; the probe's error, not the target's failure (2.1, point 7).
     """
     try:
         if head.chunked:
-            return await _chunks(wire)
-        wanted = MAX_BODY if head.length is None else min(head.length, MAX_BODY)
+            return await _chunks(wire, limit)
+        wanted = limit if head.length is None else min(head.length, limit)
         while len(wire.held) < wanted:
             if not await wire.receive():
                 if head.length is None:
@@ -128,7 +128,7 @@ def _ended_after(count: int, length: int) -> Fault:
     return Fault("body", f"the body ended after {count} of {length} bytes")
 
 
-async def _chunks(wire: Wire) -> bytes:
+async def _chunks(wire: Wire, limit: int) -> bytes:
     body = bytearray()
     overhead = 0
     while True:
@@ -143,8 +143,8 @@ async def _chunks(wire: Wire) -> bytes:
         overhead = max(0, overhead + len(line) + 3 - (16 + 2 * size))
         if overhead > _MAX_CHUNK_OVERHEAD:
             raise Fault("body", "chunks of hardly any data")
-        body += await wire.take(min(size, MAX_BODY - len(body)))
-        if len(body) >= MAX_BODY:
+        body += await wire.take(min(size, limit - len(body)))
+        if len(body) >= limit:
             return bytes(body)
         if await wire.take(2) != b"\r\n":
             raise Fault("body", "malformed chunk")
