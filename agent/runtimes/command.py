@@ -24,6 +24,7 @@ CAP: Final = 10240
 _CHUNK: Final = 65536
 _REAP_SECONDS: Final = 2.0
 _REAP_STEP_SECONDS: Final = 0.005
+_REAP_TRIES: Final = int(_REAP_SECONDS / _REAP_STEP_SECONDS)
 _sessions: Final[set[int]] = set()
 
 
@@ -190,11 +191,12 @@ def _watch(process: "subprocess.Popen[bytes]", leave: bool) -> "asyncio.Future[i
         if not leave:
             _kill_group(process.pid)  # before the leader is reaped: until then no one else can get the group's number
         status = _status(process)
-        _sessions.discard(process.pid)
         _reap_adopted()
         if leave:
+            _sessions.discard(process.pid)
             exited.set_result(status)
         else:
+            _forget(process.pid)
             _reap_left_behind(process.pid, lambda: exited.set_result(status))
 
     _sessions.add(process.pid)
@@ -250,9 +252,21 @@ def _status(process: "subprocess.Popen[bytes]") -> int | None:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def _reap_left_behind(
-    group: int, then: Callable[[], None], tries: int = int(_REAP_SECONDS / _REAP_STEP_SECONDS)
-) -> None:
+def _forget(session: int, tries: int = _REAP_TRIES) -> None:
+    """Its killed group may take a moment to die, and must not be taken for a server meanwhile; nobody waits for it."""
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        tries = 0
+    except PermissionError:
+        pass
+    if tries:
+        asyncio.get_running_loop().call_later(_REAP_STEP_SECONDS, _forget, session, tries - 1)
+    else:
+        _sessions.discard(session)
+
+
+def _reap_left_behind(group: int, then: Callable[[], None], tries: int = _REAP_TRIES) -> None:
     """Reap the killed group's orphans, which are the agent's own children where it is PID 1 or a subreaper."""
     try:
         while os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG):
