@@ -110,6 +110,9 @@ class Agent:
                 extra={"code": "W-RELOAD-RESTART", "detail": f"{what} changed: restart the agent"},
             )
         before, self.config = self.config, config
+        if self.config_error:  # from now on there is something to guard
+            self.config_error = False
+            self.state_file = StateFile(config.state_file)
         self._redact = redactor((*config.secrets, *before.secrets))
         self.details = config.server.details
         names = {spec.name for spec in config.containers}
@@ -191,12 +194,6 @@ class Reloader:
                 agent.reload_successful = False
                 for problem in wrong.problems:
                     log.error("config.invalid", extra={"detail": str(problem)})  # noqa: TRY400 - the message is all
-                return
-            if agent.config_error:
-                log.warning(
-                    "config.needs_restart",
-                    extra={"code": "W-RELOAD-RESTART", "detail": "the configuration is good now: restart the agent"},
-                )
                 return
             _warn(loaded)
             await agent.reload(loaded.config)
