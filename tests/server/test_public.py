@@ -48,6 +48,21 @@ async def test_a_percent_encoded_or_absolute_target_is_understood() -> None:
             assert answer.startswith(b"HTTP/1.1 200 "), target
 
 
+@pytest.mark.parametrize(
+    "target",
+    [b"/%ff%fe", b"/healthz/%00", b"/ready?exclude=%ff&verbose=%", b"/status?container=%f0%28%8c", b"/healthz/\xc3\xa9",
+     b"/healthz/../metrics", b"/;a=b?c#d", b"/healthz/" + b"%2f" * 900, b"*", b"http://[::1/ready", b"//ready",
+     b"/ready%0d%0aX: y"],
+)  # fmt: skip
+async def test_a_hostile_target_never_makes_the_listener_fail(target: bytes) -> None:
+    async with serving(Known()) as agent:
+        answer = await _say(agent.port, READY.replace(b"/ready", target, 1))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.split(b" ")[1] in {b"200", b"400", b"404"}, answer
+        assert b"\r\nX:" not in head
+        assert body.isascii()
+
+
 async def test_garbage_is_refused_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Known()) as agent:
         for garbage in (
