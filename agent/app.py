@@ -222,6 +222,7 @@ def run(
     serve_on_config_error: bool = False,
 ) -> int:
     """Run the agent until it is told to leave; returns its exit status. Blocking: it owns the event loop."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where a parent ignored it, exit statuses would be lost
     environ = dict(environ)  # as first read: a reload sees the same
     sources = find_sources(config, environ)
     options = Options(exec_in=exec_in, threshold_semantics=threshold_semantics)  # type: ignore[arg-type]

@@ -162,6 +162,10 @@ class Remedy:
             self.ledger.tell("restart.draining", record, "drain", seconds=seconds)
             await self._await_sign(seconds)
         await self._hook("pre_restart", slot, record)
+        # The action is for the instance that failed: one that came meanwhile ends the kill instead.
+        sign = await self.around.watch.another()
+        if sign is not None:
+            self.signed(sign)
 
     async def _attempt(self, slot: Slot, record: Record) -> bool:
         """The action once; True when it did its work. An action that has the agent leave does not come back."""
