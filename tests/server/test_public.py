@@ -58,7 +58,9 @@ async def test_a_hostile_target_never_makes_the_listener_fail(target: bytes) -> 
     async with serving(Known()) as agent:
         answer = await _say(agent.port, READY.replace(b"/ready", target, 1))
         head, _, body = answer.partition(b"\r\n\r\n")
-        assert head.split(b" ")[1] in {b"200", b"400", b"404"}, answer
+        # Where aiohttp's own parser gives up (3.10 on an unclosed bracket), the connection ends without an answer.
+        assert not answer or head.split(b" ")[1] in {b"200", b"400", b"404"}, answer
+        assert await agent.status("/ready") == 200
         assert b"\r\nX:" not in head
         assert body.isascii()
 
