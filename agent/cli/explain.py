@@ -113,6 +113,8 @@ def _restart(container: Container, deciding: list[Figures]) -> list[str]:
             f"({PLATFORM_WINDOW:g} s) up to {_seconds(worst)} after the fault"
         )
         return [sentence]
+    if restart.action_name == "notify":
+        return ["restart: none; notify tells the log, the metrics and the hooks, and the server stays in service"]
     first = restart.backoff.initial_seconds
     waits = [f"{min(first * 2**doubled, restart.backoff.max_seconds):g}" for doubled in range(3)]
     dry = " (dry run: it is only said what would be done)" if restart.dry_run else ""

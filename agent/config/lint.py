@@ -270,16 +270,6 @@ def grace_short(container: Container) -> Iterator[Hint]:
         )
 
 
-def backoff_inverted(container: Container) -> Iterator[Hint]:
-    backoff = container.restart.backoff
-    if backoff.initial_seconds > backoff.max_seconds:
-        yield Hint(
-            f"the first wait, {backoff.initial_seconds:g} s, is above the longest: every wait is "
-            f"{backoff.max_seconds:g} s",
-            field="restart.backoff.initial_seconds",
-        )
-
-
 RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-LIVENESS-TIMEOUT": liveness_timeout,
     "W-LIVENESS-EAGER": liveness_eager,
@@ -302,6 +292,5 @@ RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-STARTUP-DELAY": delay_over_startup,
     "W-BUDGET-NONE": budget_none,
     "W-GRACE-SHORT": grace_short,
-    "W-BACKOFF-INVERTED": backoff_inverted,
 }
 """Code to rule. Codes are public: people look for them and filter by them."""

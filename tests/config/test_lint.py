@@ -8,7 +8,7 @@ import pytest
 
 from agent.config.lint import RULES, lint
 from agent.core.model import Check, CheckType
-from agent.core.settings import Backoff, Budget, Config, Container, Drain, Restart, Server
+from agent.core.settings import Budget, Config, Container, Drain, Restart, Server
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -68,7 +68,6 @@ BAD = {
     "W-STARTUP-DELAY": container(startup(initial_delay_seconds=60), readiness(), liveness()),
     "W-BUDGET-NONE": container(*GOOD, restart=acting(budget=Budget(restarts=0))),
     "W-GRACE-SHORT": container(*GOOD, restart=acting(grace_period_seconds=1)),
-    "W-BACKOFF-INVERTED": container(*GOOD, restart=acting(backoff=Backoff(initial_seconds=20, max_seconds=10))),
 }
 
 
