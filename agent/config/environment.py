@@ -11,6 +11,7 @@ from agent.config.shapes import LATER, Document
 from agent.config.sources import CONFIG_VARIABLE
 from agent.config.tree import Node, below
 from agent.config.words import suggestion
+from agent.core.settings import Log, Server
 
 PREFIX: Final = "HEALTH_AGENT_"
 EXEC_IN: Final = "HEALTH_AGENT_EXEC_IN"
@@ -73,10 +74,8 @@ def problems_of(found: Mapping[str, str], *, beside: str) -> list[Problem]:
 
 def _hint(name: str) -> str:
     known = [*_BLOCKS, *_SCALARS, *READERS, *(f"{PREFIX}{key.upper()}" for key in _top_level())]
-    known += [f"{PREFIX}SERVER__{key}" for key in ("PORT", "HOST", "DETAILS")] + [
-        f"{PREFIX}LOG__LEVEL",
-        f"{PREFIX}LOG__FORMAT",
-    ]
+    for block, cls in (("SERVER", Server), ("LOG", Log)):
+        known += [f"{PREFIX}{block}__{field.encode_name.upper()}" for field in struct_fields(cls)]
     same_end = [one for one in known if one.endswith("__" + name.removeprefix(PREFIX))]
     guess = same_end[0] if same_end else suggestion(name.lower(), [one.lower() for one in known])
     return f", did you mean '{guess.upper()}'?" if guess else "; docs/configuration.md lists them"

@@ -40,9 +40,9 @@ def check_targets(
             continue
         port = _port(decoder, node, container, draft.choice)
         host = option(draft.choice.options, "host")
-        if host is not _ABSENT and host is not None:
+        if isinstance(host, str):
             _allowed(decoder, draft.choice.node.at("host"), host, around)
-        target = container.host if host in {None, _ABSENT} else host
+        target = host if isinstance(host, str) else container.host
         if port is not None and port == around.server_port and is_here(target):
             place = draft.choice.node.at("port")
             decoder.report(place, f"port {port} is the agent's own listener: it would judge itself")
@@ -103,9 +103,10 @@ def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choic
     """The action has what it needs, and the brakes make sense."""
     action = restart.action
     if isinstance(action, Choice):
-        if action.name == "exit" and around.state_file is None:
+        if getattr(action.options, "needs_state_file", False) and around.state_file is None:
             decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
-        if action.name == "signal" and (runtime is None or runtime.name != "process"):
-            decoder.report(action.node, "needs runtime.process, which says what to signal")
+        needed = getattr(action.options, "needs_runtime", None)
+        if needed is not None and (runtime is None or runtime.name != needed):
+            decoder.report(action.node, f"needs runtime.{needed}, which says what to {action.name}")
     if restart.backoff.max_seconds < restart.backoff.initial_seconds:
         decoder.report(node.at("backoff"), "max_seconds is below initial_seconds")

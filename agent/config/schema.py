@@ -27,22 +27,26 @@ def schema() -> dict[str, Any]:
             properties = strict[cls.__name__]["properties"]
             properties[key] = {"const": default, "description": "not available in this version: only its default"}
     for cls in {table["exec"] for table in kinds.values() if "exec" in table}:
-        command = strict[cls.__name__]["properties"]["command"]
+        properties = strict[_name(references[cls])]["properties"]
         text = {"type": "string", "description": "split as a shell splits words, with a warning"}
-        strict[cls.__name__]["properties"]["command"] = {"anyOf": [command, text]}
-    base = strict.pop(check["$ref"].rpartition("/")[2])
+        properties["command"] = {"anyOf": [properties["command"], text]}
+    base = strict.pop(_name(check))
     for table in tables[1:]:
         strict[table.word] = _one_of(table, {n: references[c] for n, c in kinds[table.word].items()})
     methods = {name: references[cls] for name, cls in kinds[CHECKS.word].items()}
     for kind in CheckType:
         strict[f"{kind}_check"] = _checks(f"one_{kind}_check")
         strict[f"one_{kind}_check"] = _check(kind, base, methods)
-    document = strict.pop(root["$ref"].rpartition("/")[2])
+    document = strict.pop(_name(root))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **document,
         "$defs": dict(sorted(strict.items())),
     }
+
+
+def _name(reference: dict[str, Any]) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
 
 
 def _strict(definition: dict[str, Any]) -> dict[str, Any]:

@@ -49,27 +49,28 @@ def find_sources(
 
 def read_text(source: SourceRef) -> str:
     """The document's text. Raises ConfigError with one line where it can't be had."""
+    if source.path is not None:
+        return _decoded(source, _read(source, source.path))
     if source.content is None:
-        source_bytes = _read(source)
-        if source.path is None:
-            source.content = source_bytes
-    else:
-        source_bytes = source.content
-    if len(source_bytes) > MAX_BYTES:
-        raise _refused(source, f"larger than {MAX_BYTES >> 20} MiB: not a configuration")
-    return _decoded(source, source_bytes)
+        source.content = b""  # whatever goes wrong, it is not waited for a second time
+        source.content = _read(source, None)
+    return _decoded(source, source.content)
 
 
 def _refused(source: SourceRef, message: str, line: int = 0) -> ConfigError:
     return ConfigError([Problem(source.name, line, "", message)])
 
 
-def _read(source: SourceRef) -> bytes:
+def _too_large(source: SourceRef) -> ConfigError:
+    return _refused(source, f"larger than {MAX_BYTES >> 20} MiB: not a configuration")
+
+
+def _read(source: SourceRef, path: str | None) -> bytes:
     try:
-        if source.path is None:
+        if path is None:
             return _until_end(source, 0, _STDIN_SECONDS)
         # Without O_NONBLOCK, opening a FIFO that nobody writes to waits for ever.
-        fd = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
             return _from_descriptor(source, fd)
         finally:
@@ -83,7 +84,7 @@ def _from_descriptor(source: SourceRef, fd: int) -> bytes:
     if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, "it is a directory, give a file in it")
     if stat.S_ISREG(status.st_mode) and status.st_size > MAX_BYTES:
-        raise _refused(source, f"larger than {MAX_BYTES >> 20} MiB: not a configuration")
+        raise _too_large(source)
     return _until_end(source, fd, _PIPE_SECONDS)
 
 
@@ -107,6 +108,8 @@ def _until_end(source: SourceRef, fd: int, seconds: float) -> bytes:
 
 
 def _decoded(source: SourceRef, data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise _too_large(source)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:2] in {b"\0{", b"{\0"}:
         raise _refused(source, "encoded in UTF-16 or UTF-32: save it as UTF-8", 1)
     nul = data.find(b"\0")

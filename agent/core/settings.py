@@ -83,7 +83,9 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
 class Restart(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about a dead container, and the brakes on it."""
 
-    action: Annotated[Any, _one_of("action", "an Action struct; never None once resolved")] = None
+    action: Annotated[Any, _one_of("action", "what is done; none: a platform acts on /healthz/NAME")] = (
+        None  # never None once resolved
+    )
     action_name: Annotated[str, Meta(extra={"kind": "derived"})] = "none"
     policy: Annotated[
         Literal["Always", "OnFailure", "Never"],
