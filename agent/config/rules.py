@@ -55,7 +55,8 @@ def _port(decoder: Decoder, node: Node, container: ContainerFields, choice: Choi
     if isinstance(port, str):
         return _named_port(decoder, node, container, choice, port)
     written = {**node.value, **choice.node.value}
-    if port is None and ("port" not in written or written["port"].value is None):
+    misspelt = choice.node.value.keys() - {field.encode_name for field in struct_fields(type(choice.options))}
+    if port is None and not misspelt and ("port" not in written or written["port"].value is None):
         decoder.report(choice.node, "needs a port: give it one, or give its container a port")
     return None if port is _ABSENT else container.port
 
