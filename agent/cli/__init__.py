@@ -5,6 +5,7 @@ Statuses: 0 good; 1 unhealthy, timed out or failed at run time; 2 usage or confi
 What `healthcheck` needs is imported from here on; it does without typing, argparse and the like (see its test).
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,16 +31,21 @@ LATER = frozenset({"status", "drain", "presets", "report", "admin", "render"})
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
+"""What a write to standard output may end with when nobody is to blame but the disk."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit status."""
     if argv and argv[0] == "healthcheck":
-        # It takes its arguments itself, because argparse would cost more than asking, and knows 0 and 1 only.
-        healthcheck: Callable[[Sequence[str]], int] = import_module(COMMANDS["healthcheck"][0]).main
-        return healthcheck(argv[1:])
+        return min(_guarded(_healthcheck, list(argv[1:])), 1)
+    return _guarded(_dispatch, list(argv))
+
+
+def _guarded(command: Callable[[list[str]], int], argv: list[str]) -> int:
+    """No traceback for what is no bug: Ctrl-C, a reader that has left, a full disk."""
     try:
-        status = _dispatch(list(argv))
+        status = command(argv)
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -48,10 +54,16 @@ def main(argv: Sequence[str]) -> int:
         _silence_stdout()
         return PIPE_CLOSED
     except OSError as trouble:
-        if trouble.filename is not None or sys.stdout is None:
+        if trouble.errno not in UNWRITABLE or trouble.filename is not None or sys.stdout is None:
             raise
         _silence_stdout()
         return _refuse(f"standard output can't be written: {trouble.strerror or trouble}", status=1)
+    return status
+
+
+def _healthcheck(words: list[str]) -> int:
+    """It takes its arguments itself, because argparse would cost more than asking, and knows 0 and 1 only."""
+    status: int = import_module(COMMANDS["healthcheck"][0]).main(words)
     return status
 
 

@@ -141,3 +141,13 @@ def test_it_imports_next_to_nothing() -> None:
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["healthcheck", "--help"]) == 0
     assert "HEALTHCHECK CMD" in capsys.readouterr().out
+
+
+def test_even_without_a_reader_it_knows_0_and_1_only() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "agent", "healthcheck", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+    _, err = child.communicate(timeout=10)
+    assert (child.returncode, err) == (1, b"")
