@@ -12,7 +12,7 @@ from agent.config import ConfigError, Loaded, Options, find_sources, listen_port
 from agent.config.reload import changed_listeners, fingerprint
 from agent.core.redact import redactor
 from agent.core.settings import Config, Log, Server
-from agent.core.verdict import ContainerView
+from agent.core.verdict import ContainerView, Standing
 from agent.engine.container import Slot
 from agent.engine.events import Bus
 from agent.engine.guard import Guard
@@ -148,6 +148,9 @@ class Agent:
 
     def views(self) -> list[ContainerView]:
         return [guard.view() for guard in self.guards.values()]
+
+    def standings(self) -> list[Standing]:
+        return [guard.standing() for guard in self.guards.values()]
 
     def view(self, name: str) -> ContainerView | None:
         guard = self.guards.get(name)

@@ -49,6 +49,15 @@ class Record(msgspec.Struct, kw_only=True):
     detail: str = ""
 
 
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """As much of a container as its yes and no take; read at every request, so it is kept small."""
+
+    started: bool
+    ready: bool
+    requested: bool
+    phase: Phase
+
+
 class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
     """One container as the endpoints see it.
 
@@ -77,17 +86,17 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
         return not any(c.type is CheckType.LIVENESS and c.published is Published.FAILURE for c in self.checks)
 
 
-def is_left_alone(view: ContainerView) -> bool:
+def is_left_alone(view: ContainerView | Standing) -> bool:
     """The 200 of /healthz/NAME: no restart is asked for, whatever the verdict."""
     return not view.requested
 
 
-def is_ready(view: ContainerView) -> bool:
+def is_ready(view: ContainerView | Standing) -> bool:
     """The 200 of /ready/NAME. `restarting` alone does not take it: `notify` acts and leaves readiness untouched."""
     return view.ready and view.started and not view.requested and view.phase in {"", "restarting"}
 
 
-def is_started(view: ContainerView) -> bool:
+def is_started(view: ContainerView | Standing) -> bool:
     """The 200 of /startupz/NAME."""
     return view.started
 
@@ -163,7 +172,7 @@ class Answer(msgspec.Struct, frozen=True):
     unmatched: tuple[str, ...] = ()
 
 
-def passes(endpoint: Endpoint, views: Iterable[ContainerView]) -> bool:
+def passes(endpoint: Endpoint, views: Iterable[ContainerView | Standing]) -> bool:
     """The verdict alone, for the hot path; the same as ``answer(...).passed`` where nothing is excluded."""
     rule = RULES[endpoint][0]
     return all(rule(view) for view in views)
@@ -240,7 +249,7 @@ def _with_verdict(view: ContainerView, lines: list[Item], word: str, passed: boo
     return lines
 
 
-Rule = Callable[[ContainerView], bool]
+Rule = Callable[[ContainerView | Standing], bool]
 Explanation = Callable[[ContainerView, bool], Iterator[Item]]
 
 

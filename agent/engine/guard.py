@@ -11,12 +11,13 @@ from agent.core.budget import BudgetState
 from agent.core.instance import Asks
 from agent.core.model import CheckType, Published, Result, Target, failure
 from agent.core.settings import Container as Spec
-from agent.core.verdict import CheckView, ContainerView, State, state
+from agent.core.verdict import ContainerView, Standing, State, state
 from agent.engine.container import Container, Sentence, Slot
 from agent.engine.events import Bus, Event
 from agent.engine.hooks import HookRunner
 from agent.engine.pulse import Pulse
 from agent.engine.remedy import Remedy
+from agent.engine.shown import history_of, view_of
 from agent.engine.statefile import Memory
 from agent.engine.stats import ContainerStats, Histogram, bump
 from agent.engine.watch import Sign, Watch, liveness_address
@@ -299,43 +300,16 @@ class Guard:
             before, self._state = self._state, now
             self.tell("state", {"from": before, "to": now})
 
+    def standing(self) -> Standing:
+        """As much of `view` as a yes or no takes."""
+        phase = self.remedy.phase
+        return Standing(self.container.started, self.container.ready and not phase, self.remedy.requested, phase)
+
     def view(self) -> ContainerView:
         """The container as the endpoints see it."""
-        container, remedy, now = self.container, self.remedy, self.clock()
-        return ContainerView(
-            name=container.spec.name,
-            instance=container.instance,
-            identity=self.watch.known.identity if self.watch.known else "",
-            running=container.running,
-            started=container.started,
-            ready=container.ready and not remedy.phase,
-            checks=tuple(
-                CheckView(
-                    name=slot.check.name, type=slot.check.type, method=slot.check.method,
-                    published=container.published(slot), run=slot.state.run, counted=slot.state.last,
-                    success_threshold=slot.check.success_threshold, failure_threshold=slot.check.failure_threshold,
-                    period_seconds=slot.check.period_seconds, last=slot.last, last_time=slot.last_time,
-                )
-                for slot in container.slots
-            ),
-            phase=remedy.phase,
-            requested=remedy.requested,
-            cause=remedy.cause,
-            suppressed=remedy.ledger.suppressed,
-            restarts=tuple(remedy.ledger.records),
-            budget_remaining=remedy.ledger.left(now),
-            backoff_seconds=remedy.ledger.waiting(now),
-        )  # fmt: skip
+        identity = self.watch.known.identity if self.watch.known else ""
+        return view_of(self.container, self.remedy, identity, self.clock())
 
     def history(self) -> dict[str, list[dict[str, Any]]]:
         """The last results of each check, oldest first."""
-        return {
-            slot.path: [
-                {
-                    "time": when, "outcome": str(result.outcome), "reason": result.reason,
-                    "duration_seconds": result.duration, "detail": self.redact(result.detail),
-                }
-                for when, result in slot.history
-            ]
-            for slot in self.container.slots
-        }  # fmt: skip
+        return history_of(self.container, self.redact)

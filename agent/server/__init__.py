@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from agent.core.verdict import ContainerView
+from agent.core.verdict import ContainerView, Standing
 from agent.engine.events import Bus
 from agent.engine.stats import CheckStats, ContainerStats, Histogram
 
@@ -22,6 +22,10 @@ class Source(Protocol):
     @property
     def loop_lag_seconds(self) -> float: ...
     def views(self) -> list[ContainerView]: ...
+    def standings(self) -> list[Standing]:
+        """The same containers as `views`, without what only an explanation takes."""
+        ...
+
     def view(self, name: str) -> ContainerView | None: ...
     def history(self, name: str) -> dict[str, list[dict[str, Any]]]:
         """The last 100 results of each check, keyed TYPE/CHECK: {time, outcome, reason, duration_seconds, detail}."""

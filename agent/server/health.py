@@ -20,6 +20,8 @@ class Health:
         self._is_readiness = endpoint in {"ready", "readyz"}
 
     def whole(self, request: web.BaseRequest) -> web.Response:
+        if self._is_plain(request) and verdict.passes(self._endpoint, self._source.standings()):
+            return web.Response(body=b"ok", headers=answers.TEXT)
         return self._answer(request, self._source.views())
 
     def of_one(self, request: web.BaseRequest, name: str) -> web.Response:
@@ -35,16 +37,19 @@ class Health:
                 view = replace(view, started=False)
         return self._answer(request, [] if view is None else [view])
 
+    @property
+    def _in_trouble(self) -> bool:
+        """Whatever the containers are, the agent itself is not ready."""
+        return self._is_readiness and (self._source.stopping or self._source.config_error)
+
+    def _is_plain(self, request: web.BaseRequest) -> bool:
+        return not self._in_trouble and "?" not in request.raw_path and not answers.wants_json(request)
+
     def _answer(self, request: web.BaseRequest, views: Sequence[ContainerView]) -> web.Response:
-        source = self._source
-        trouble = self._is_readiness and (source.stopping or source.config_error)
-        plain = not trouble and "?" not in request.raw_path and not answers.wants_json(request)
-        if plain and verdict.passes(self._endpoint, views):
-            return web.Response(body=b"ok", headers=answers.TEXT)
         exclude = request.query.getall("exclude", ())
         found = verdict.answer(self._endpoint, views, exclude)
-        if trouble:
-            word = "configuration" if source.config_error else "shutdown"
+        if self._in_trouble:
+            word = "configuration" if self._source.config_error else "shutdown"
             found = Answer(False, (*found.items, verdict.failed("", word)), found.unmatched)
         status = 200 if found.passed else 503
         if answers.wants_json(request):

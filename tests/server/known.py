@@ -8,7 +8,7 @@ import aiohttp
 
 from agent.core.model import CheckType, Outcome, Published, Result
 from agent.core.settings import Server
-from agent.core.verdict import CheckView, ContainerView, Record
+from agent.core.verdict import CheckView, ContainerView, Record, Standing
 from agent.engine.events import Bus
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
 from agent.server import public
@@ -79,6 +79,9 @@ class Known:
 
     def views(self) -> list[ContainerView]:
         return list(self.containers.values())
+
+    def standings(self) -> list[Standing]:
+        return [Standing(v.started, v.ready, v.requested, v.phase) for v in self.containers.values()]
 
     def view(self, name: str) -> ContainerView | None:
         return self.containers.get(name)
