@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.agents import Agent
-from tests.acceptance.model_servers import KINDS, Kind, ModelServer, install
+from tests.acceptance.model_servers import KINDS, MOSEC, Kind, ModelServer, install
 
 StartServer = Callable[..., ModelServer]
 StartAgent = Callable[..., Agent]
@@ -38,6 +38,13 @@ def kind(request: pytest.FixtureRequest, announce: Callable[[str], None]) -> Kin
     found: Kind = request.param
     install(found, announce)
     return found
+
+
+@pytest.fixture
+def mosec(announce: Callable[[str], None]) -> Kind:
+    """The quicker of the two, installed, for what one real server shows as well as two."""
+    install(MOSEC, announce)
+    return MOSEC
 
 
 @pytest.fixture

@@ -3,18 +3,17 @@
 import os
 import shutil
 import subprocess
-from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import StartAgent, StartServer
-from tests.acceptance.model_servers import MOSEC, install
+from tests.acceptance.model_servers import Kind
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_real_servers import guard
 
 
 def test_promtool_accepts_the_metrics_of_an_agent_that_has_restarted_a_server(
-    announce: Any, start_server: StartServer, start_agent: StartAgent
+    mosec: Kind, start_server: StartServer, start_agent: StartAgent
 ) -> None:
     """A scrape with probes, transitions and a restart in it: names, types, help texts and units are right."""
     promtool = shutil.which("promtool")
@@ -23,8 +22,7 @@ def test_promtool_accepts_the_metrics_of_an_agent_that_has_restarted_a_server(
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    install(MOSEC, announce)
-    server = start_server(MOSEC)
+    server = start_server(mosec)
     agent = start_agent(guard(server))
     agent.await_status("/ready/model", 200, within=30)
     server.kill()

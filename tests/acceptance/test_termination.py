@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.agents import Agent
 from tests.acceptance.conftest import StartAgent, StartServer
-from tests.acceptance.model_servers import MOSEC, ModelServer, install
+from tests.acceptance.model_servers import Kind, ModelServer
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_real_servers import guard
 
@@ -17,10 +17,9 @@ PROMPTLY_SECONDS = 5
 
 
 @pytest.fixture
-def mosec(announce: Any, start_server: StartServer) -> ModelServer:
+def server(mosec: Kind, start_server: StartServer) -> ModelServer:
     """A running mosec server."""
-    install(MOSEC, announce)
-    return start_server(MOSEC)
+    return start_server(mosec)
 
 
 def with_action(server: ModelServer, script: str, *arguments: object) -> dict[str, Any]:
@@ -36,10 +35,9 @@ def terminate(agent: Agent, *, within: float = PROMPTLY_SECONDS) -> None:
     assert agent.running.wait(within) == 0, agent.running.output()
 
 
-def test_sigterm_while_the_server_loads(announce: Any, start_server: StartServer, start_agent: StartAgent) -> None:
+def test_sigterm_while_the_server_loads(mosec: Kind, start_server: StartServer, start_agent: StartAgent) -> None:
     """Nothing is waited for: the server goes on loading, untouched."""
-    install(MOSEC, announce)
-    server = start_server(MOSEC, load_seconds=30)
+    server = start_server(mosec, load_seconds=30)
     agent = start_agent(guard(server))
     agent.await_status("/startupz/model", 503, within=5)
     terminate(agent)
@@ -47,37 +45,37 @@ def test_sigterm_while_the_server_loads(announce: Any, start_server: StartServer
 
 
 def test_sigterm_while_ready_takes_the_server_out_of_rotation_first(
-    mosec: ModelServer, start_agent: StartAgent
+    server: ModelServer, start_agent: StartAgent
 ) -> None:
     """For shutdown_delay_seconds /ready says 503 while /healthz stays 200; then the agent exits."""
-    agent = start_agent(guard(mosec) | {"shutdown_delay_seconds": 1.5})
+    agent = start_agent(guard(server) | {"shutdown_delay_seconds": 1.5})
     agent.await_status("/ready/model", 200, within=30)
     agent.running.send(signal.SIGTERM)
     agent.await_status("/ready/model", 503, within=1)
     assert agent.ask("/healthz/model") == 200
     assert agent.running.wait(PROMPTLY_SECONDS) == 0
-    assert mosec.instances() == 1
+    assert server.instances() == 1
 
 
-def test_sigterm_during_an_action_lets_it_finish(mosec: ModelServer, start_agent: StartAgent, tmp_path: Path) -> None:
+def test_sigterm_during_an_action_lets_it_finish(server: ModelServer, start_agent: StartAgent, tmp_path: Path) -> None:
     """A restart that has begun is completed: half of one would leave no server at all."""
     begun, finished = tmp_path / "begun", tmp_path / "finished"
     script = (
         "import pathlib, sys, time; p = [*map(pathlib.Path, sys.argv[1:])]; p[0].touch(); time.sleep(2); p[1].touch()"
     )
-    agent = start_agent(with_action(mosec, script, begun, finished))
+    agent = start_agent(with_action(server, script, begun, finished))
     agent.await_status("/ready/model", 200, within=30)
-    mosec.kill()
+    server.kill()
     eventually(begun.exists, within=15, what="the action runs", story=agent.running.output)
     assert not finished.exists()
     terminate(agent, within=2 + PROMPTLY_SECONDS)
     assert finished.exists()
 
 
-def test_sigterm_during_a_hold(mosec: ModelServer, start_agent: StartAgent) -> None:
+def test_sigterm_during_a_hold(server: ModelServer, start_agent: StartAgent) -> None:
     """The new instance that never comes is not waited for."""
-    agent = start_agent(with_action(mosec, ""))
+    agent = start_agent(with_action(server, ""))
     agent.await_status("/ready/model", 200, within=30)
-    mosec.kill()
+    server.kill()
     eventually(lambda: agent.model()["state"] == "holding", within=15, what="holding", story=agent.running.output)
     terminate(agent)
