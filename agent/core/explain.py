@@ -10,6 +10,7 @@ import msgspec
 
 from agent.core.model import Check, CheckType
 from agent.core.settings import Container
+from agent.core.timing import reached
 
 PLATFORM_WINDOW: Final = 90.0
 """Seconds a platform takes to act on /healthz/NAME: the probe that `render` writes has 9 failures, period 10."""
@@ -38,13 +39,8 @@ def figures(container: Container) -> list[Figures]:
 def first_probe(check: Check) -> float:
     """The first beat that probes: rounds before the initial delay is over do nothing (probe-semantics 0, point 2)."""
     period, delay = check.period_seconds, check.initial_delay_seconds
-    beat = ceil(delay / period)
-    # Division may round either way near a beat; the worker compares products, so do that here.
-    if (beat - 1) * period >= delay:
-        beat -= 1
-    elif beat * period < delay:
-        beat += 1
-    return beat * period
+    beat = max(0, ceil(delay / period) - 1)  # division may round either way near a beat: it is this one or the next
+    return (beat if reached(beat * period, delay) else beat + 1) * period
 
 
 def detect_best(check: Check) -> float:

@@ -3,6 +3,7 @@
 import msgspec
 
 from agent.core.model import INITIAL, Check, CheckType, Outcome, Published
+from agent.core.timing import reached
 
 
 class ProbeState(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +54,7 @@ def enter(check: Check, state: ProbeState, seen: Seen) -> tuple[ProbeState, bool
     if not seen.running:
         return published(state, Published.FAILURE), False
     turn = seen.started is (check.type is not CheckType.STARTUP)
-    return state, turn and seen.elapsed >= check.initial_delay_seconds
+    return state, turn and reached(seen.elapsed, check.initial_delay_seconds)
 
 
 def finish(check: Check, state: ProbeState, outcome: Outcome) -> Finished:

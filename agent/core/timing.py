@@ -1,6 +1,14 @@
 """When a worker's rounds fall due: a fixed grid on which one late beat is remembered and further ones are dropped."""
 
 from math import floor
+from typing import Final
+
+ROUNDING: Final = 1e-6  # seconds: above what floats err by in years of uptime, below whatever is configured
+
+
+def reached(elapsed: float, delay: float) -> bool:
+    """Whether ``delay`` seconds have passed; 3 * 0.7 comes out a hair below 2.1, and is 2.1."""
+    return elapsed + ROUNDING >= delay
 
 
 class Grid:

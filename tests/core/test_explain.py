@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agent.core.explain import detect_best, detect_worst, figures, first_probe, startup_budget
 from agent.core.model import Check, CheckType
 from agent.core.settings import Container, Restart
-from agent.core.timing import Grid
+from agent.core.timing import Grid, reached
 
 
 def check(kind: CheckType = CheckType.LIVENESS, **numbers: float) -> Check:
@@ -25,6 +25,7 @@ def check(kind: CheckType = CheckType.LIVENESS, **numbers: float) -> Check:
         (0.3, 0.1, 0.3),
         (0.25, 10, 10),
         (7, 2.5, 7.5),
+        (2.1, 0.7, 2.1),
     ],
 )
 def test_the_first_probe_is_the_first_multiple_of_the_period_at_or_after_the_delay(
@@ -84,6 +85,6 @@ def test_the_first_probe_falls_on_the_beat_the_worker_would_take(delay: float, p
     """The worker walks its grid and skips what is before the delay; arithmetic and walk must not differ by a beat."""
     grid = Grid(0.0, period)
     if delay / period < 2000:
-        while grid.due < delay:
+        while not reached(grid.due, delay):
             grid.take(grid.due)
         assert first_probe(check(initial_delay_seconds=delay, period_seconds=period)) == grid.due

@@ -93,6 +93,7 @@ def test_the_delay_counts_from_the_start_of_the_container_and_probes_at_the_next
 def test_a_fractional_delay_is_over_when_it_says_so() -> None:
     checks = {"readiness": tcp(initial_delay_seconds=0.7, period_seconds=0.1)}
     assert (0.7, "ready", True) in run(checks, 1)
+    assert (2.1, "ready", True) in run({"readiness": tcp(initial_delay_seconds=2.1, period_seconds=0.7)}, 3)
 
 
 def test_startup_that_always_fails_kills_at_its_threshold_although_liveness_would_pass() -> None:
