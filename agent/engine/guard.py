@@ -114,7 +114,7 @@ class Guard:
         if spec.runtime != self.container.spec.runtime or liveness_address(spec) != self.watch.address:
             self.watch.runtime, self.watch.address = spec.runtime, liveness_address(spec)
             self.watch.known = await self.watch.identify()
-        moved = (spec.host, spec.port, spec.ports) != self._where()
+        moved = _where(spec) != _where(self.container.spec)
         fresh = self.container.replace(spec, self.clock())
         kept = [s for s in self.container.slots if s not in fresh]
         await self._dismiss([s for s in self._workers if s not in kept or moved])
@@ -136,10 +136,6 @@ class Guard:
             backoff_since=ledger.backoff.since,
             hold=remedy.hold,
         )
-
-    def _where(self) -> tuple[str, int | None, dict[str, int]]:
-        spec = self.container.spec
-        return (spec.host, spec.port, spec.ports)
 
     def _employ(self, slot: Slot, delay: float) -> None:
         spec = self.container.spec
@@ -313,3 +309,8 @@ class Guard:
     def history(self) -> dict[str, list[dict[str, Any]]]:
         """The last results of each check, oldest first."""
         return history_of(self.container, self.redact)
+
+
+def _where(spec: Spec) -> tuple[Any, ...]:
+    """What a worker's target is made of, besides its check."""
+    return (spec.host, spec.port, spec.ports, spec.runtime)
