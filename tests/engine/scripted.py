@@ -19,7 +19,7 @@ from agent.engine.stats import LATENESS_BUCKETS, Histogram
 from agent.runtimes import Instance
 from tests.virtual import virtual_loop
 
-ADDRESS = ("127.0.0.1", 8000)
+ADDRESS = ("127.0.0.1", 1)  # of the virtual network; on the real one nobody listens there
 
 
 class Letters:
@@ -99,7 +99,7 @@ class Look(msgspec.Struct, frozen=True):
     """A method that looks at a `Server`."""
 
     server: Server
-    port: int | None = 8000
+    port: int | None = ADDRESS[1]
 
     async def probe(self, target: Target) -> Result:
         await asyncio.sleep(0)

@@ -59,7 +59,7 @@ def scripted(case: dict[str, Any]) -> Container:
 
 
 class Witness(Ward):
-    """A ward whose new instances come `restart_delay` after each kill, as `simulate` has them, and that writes its lines."""
+    """A ward whose instances come `restart_delay` after each kill, and that writes the lines of `simulate`."""
 
     def __init__(self, case: dict[str, Any]) -> None:
         super().__init__(scripted(case))
