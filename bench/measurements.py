@@ -45,11 +45,9 @@ def a_target() -> Iterator[int]:
 
 
 def compared(what: str, unit: str, pair: tuple[float, float], whose: str, bound: float) -> Row:
-    ours, theirs = pair
-    ratio = ours / theirs
-    return Row(
-        what, f"{ours:.3g} {unit}", f"{theirs:.3g} {unit} ({whose})", ratio, f"at most {bound:g}", ratio <= bound
-    )
+    ours, theirs = (f"{figure:.0f} {unit}" if figure >= 100 else f"{figure:.1f} {unit}" for figure in pair)
+    ratio = pair[0] / pair[1]
+    return Row(what, ours, f"{theirs} ({whose})", ratio, f"at most {bound:g}", ratio <= bound)
 
 
 def medians(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
@@ -207,7 +205,7 @@ def start(home: Path) -> list[Row]:
 
 def answers(home: Path) -> list[Row]:
     """What /ready serves under wrk with kept connections while 500 probes/s run and /metrics is scraped."""
-    what = "/ready requests/s while 500 probes/s run and /metrics is scraped"
+    what = f"/ready requests/s with {BUSY_CHECKS} containers, while 500 probes/s run and /metrics is scraped"
     if shutil.which("wrk") is None:
         return [Row(what, "", INSTALL.format("wrk"))]
     with a_target() as target:
