@@ -58,8 +58,8 @@ def _state_and_parent(pid: int) -> tuple[str, str]:
 
 
 def isolated(*wrapper: str, body: str) -> subprocess.CompletedProcess[str]:
-    """Runs an agent of its own behind ``wrapper`` (unshare, setpriv), or skips where that is not allowed."""
-    if subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{wrapper[0]} is not permitted here")
+    """Runs an agent of its own behind ``wrapper`` (unshare, setpriv), or skips where that is not possible."""
+    if subprocess.run([*wrapper, sys.executable, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"{wrapper[0]} is not permitted here, or may not run {sys.executable} (as one below /root)")
     argv = [*wrapper, sys.executable, "-W", "error", "-c", f"import asyncio\n{body}"]
     return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
