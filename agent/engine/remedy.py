@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from agent.actions import ExitRequested, Order
 from agent.core.settings import Restart
@@ -57,14 +58,14 @@ class Remedy:
         if getattr(self.rule.action, "interrupts", True):
             return Sentence.KILL if self._holds else Sentence.ASK
         if self._task is None or self._task.done():
-            self._start(self._tell_only(slot))
+            self._start(self._tell_only, slot)
         return Sentence.SPARE_AND_RESET
 
     def begin(self, slot: Slot) -> None:
         """The kill was permitted and the container is down for it, or asked for: carry it out."""
         self._sign = asyncio.get_running_loop().create_future()
         self.step = "draining" if self.rule.drain.max_seconds > 0 else "restarting"
-        self._start(self._restart(slot) if self._holds else self._ask(slot))
+        self._start(self._restart if self._holds else self._ask, slot)
 
     def resume_hold(self, hold: Hold) -> None:
         """An earlier process acted and was still waiting for the new instance: so does this one."""
@@ -73,7 +74,7 @@ class Remedy:
         self._sign = asyncio.get_running_loop().create_future()
         record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
         self.ledger.records.append(record)
-        self._start(self._resumed(record, hold))
+        self._start(self._resumed, record, hold)
 
     def signed(self, sign: Sign | None) -> None:
         """A new instance was seen while a kill is under way, or (None) what it was for has passed."""
@@ -96,23 +97,23 @@ class Remedy:
         await self._prepare(slot, record)
         if self._signed:
             self.ledger.close(record, "withdrawn")  # it restarted by itself before we had to
-            await self._over(await self._await_sign(0))
+            await self._over(await self._await_sign(0), slot, record)
             return
         watching = asyncio.create_task(self._look_out())
         try:
             while not await self._attempt(slot, record):
                 self.ledger.close(record, "failed")
-                if not await self._may_retry():
+                if not self._signed and not await self._may_retry():
                     await self._resign(slot)
                     return
-                if self._signed:
-                    await self._over(await self._await_sign(0))
+                if self._signed:  # failed or not, the instance is another
+                    await self._over(await self._await_sign(0), slot, record)
                     return
                 record = self.ledger.open(slot)
             if self.rule.policy == "Never":
                 self.ledger.close(record, "succeeded")
                 self.step, self.requested = "", False
-                await self._over(await self._await_sign(None))
+                await self._over(await self._await_sign(None), slot, record)
             else:
                 await self._hold(slot, record)
         finally:
@@ -135,9 +136,7 @@ class Remedy:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         self.ledger.close(record, "withdrawn" if sign is None else "succeeded")
-        await self._over(sign)
-        if sign is not None:
-            await self._hook("post_restart", slot, record)
+        await self._over(sign, slot, record)
 
     async def _tell_only(self, slot: Slot) -> None:
         """An action that interrupts nothing (notify): counted and told; no drain, no hold, readiness untouched."""
@@ -239,15 +238,16 @@ class Remedy:
         acted_at = now if hold.acted_at is None else hold.acted_at
         sign = await self._await_sign(max(0.0, acted_at + self.rule.assumed_after - now))
         self.ledger.close(record, "timed_out" if sign is None else "succeeded")
-        await self._over(sign or Sign("assumed"))
-        await self._hook("post_restart", slot, record)
+        await self._over(sign or Sign("assumed"), slot, record)
 
-    async def _over(self, sign: Sign | None) -> None:
-        """The kill is over: with a new instance, or (None) without one."""
+    async def _over(self, sign: Sign | None, slot: Slot | None, record: Record) -> None:
+        """The kill is over: with a new instance, of which the hook is told, or (None) without one."""
         self._clear()
         if sign is not None:
             self.around.renew(sign)
         await self.around.save()
+        if sign is not None:
+            await self._hook("post_restart", slot, record)
 
     async def _resign(self, slot: Slot) -> None:
         """The action failed and no budget is left: the same instance is probed again, and nobody acts."""
@@ -284,13 +284,13 @@ class Remedy:
     def _clear(self) -> None:
         self.step, self.requested, self.hold, self._sign = "", False, None, None
 
-    def _start(self, work: Awaitable[None]) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._guarded(work), name="remedy")
+    def _start(self, way: Callable[..., Awaitable[None]], *given: Any) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._guarded(way, *given), name="remedy")
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, way: Callable[..., Awaitable[None]], *given: Any) -> None:
         """A bug of ours must not leave the container held for ever: it is told, and probing goes on."""
         try:
-            await work
+            await way(*given)
         except Exception:
             log.exception("remedy.error", extra={"container": self.around.container.spec.name})
             self._clear()
