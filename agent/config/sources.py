@@ -75,8 +75,10 @@ def _read(source: SourceRef, path: str | None) -> bytes:
             return _from_descriptor(source, fd)
         finally:
             os.close(fd)
-    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
-        raise _refused(source, f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from problem
+    except OSError as problem:
+        raise _refused(source, f"cannot be read: {problem.strerror or problem}") from problem
+    except ValueError as problem:
+        raise _refused(source, "cannot be read: its path holds a NUL character") from problem
 
 
 def _from_descriptor(source: SourceRef, fd: int) -> bytes:

@@ -81,7 +81,7 @@ def test_a_huge_file_is_refused_without_being_read(tmp_path: Path) -> None:
         ("/", "c.yaml: cannot be read: it is a directory, give a file in it"),
         ("/dev/zero", "c.yaml: larger than 1 MiB: not a configuration"),
         ("/dev/null", "c.yaml: is empty: expected a configuration"),
-        ("a\0b", "c.yaml: cannot be read: embedded null byte"),
+        ("a\0b", "c.yaml: cannot be read: its path holds a NUL character"),
     ],
 )
 def test_what_is_no_file_is_one_clear_line(path: str, message: str) -> None:
