@@ -96,7 +96,11 @@ class Guard:
         return [task.get_name() for task in tasks if task.done()]
 
     async def stop_checks(self) -> None:
-        """The agent's own termination: liveness and startup checks stop and publish nothing more; readiness goes on."""
+        """The agent's own termination: liveness and startup checks stop and publish nothing more; readiness goes on.
+
+        A running action is finished (see `close`); none begins any more.
+        """
+        self.remedy.leaving = True
         gone = [s for s in self._workers if s.check.type is not CheckType.READINESS]
         await self._dismiss(gone)
 

@@ -28,6 +28,7 @@ class Remedy:
         self.requested = False
         self.cause = ""  # TYPE/CHECK of the last kill that was wanted
         self.hold: Hold | None = None
+        self.leaving = False  # the agent is told to end: what has not begun is left to the next process
         self._sign: asyncio.Future[Sign | None] | None = None  # pending while a kill is under way; None: withdrawn
         self._task: asyncio.Task[None] | None = None
         self._acting: asyncio.Task[None] | None = None
@@ -69,7 +70,7 @@ class Remedy:
 
     def resume_hold(self, hold: Hold) -> None:
         """An earlier process acted and was still waiting for the new instance: so does this one."""
-        self.cause = hold.check
+        self.cause, self.hold = hold.check, hold
         self.step, self.requested = "holding", True
         self._sign = asyncio.get_running_loop().create_future()
         record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
@@ -165,6 +166,7 @@ class Remedy:
         sign = await self.around.watch.another()
         if sign is not None:
             self.signed(sign)
+        await self._unless_leaving()
 
     async def _attempt(self, slot: Slot, record: Record) -> bool:
         """The action once; True when it did its work. An action that has the agent leave does not come back."""
@@ -181,8 +183,9 @@ class Remedy:
         if isinstance(problem, ExitRequested):
             self.ledger.close(record, "succeeded")
             await self.around.save()
+            self.leaving = True
             self.around.leave(problem.code)
-            await asyncio.Event().wait()  # until the agent's own end cancels this
+            await self._unless_leaving()
         record.detail = self._text(problem)
         return problem is None
 
@@ -216,6 +219,7 @@ class Remedy:
         self.step = "holding"
         await self.around.save()
         await self._await_sign(self.ledger.waiting(now))
+        await self._unless_leaving()
         return True
 
     async def _resumed(self, record: Record, hold: Hold) -> None:
@@ -268,6 +272,10 @@ class Remedy:
             return None
         await asyncio.wait([self._sign], timeout=seconds)
         return self._sign.result() if self._sign.done() else None
+
+    async def _unless_leaving(self) -> None:
+        if self.leaving:
+            await asyncio.Event().wait()  # until the agent's own end cancels this
 
     async def _look_out(self, *, edge_counts: bool = False) -> None:
         container, watch = self.around.container, self.around.watch

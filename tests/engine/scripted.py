@@ -237,5 +237,6 @@ async def at(moment: float) -> None:
     loop = virtual_loop()
     if moment > loop.time():
         await asyncio.sleep(moment - loop.time())
+        loop.now = max(loop.now, moment)  # a loop takes its timers up to a nanosecond early
     for _ in range(20):
         await asyncio.sleep(0)
