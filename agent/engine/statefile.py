@@ -58,6 +58,7 @@ class StateFile:
         self.path = None if path is None else Path(path)
         self._writing = asyncio.Lock()
         self._failed = ""
+        self._saving: set[asyncio.Task[None]] = set()
 
     def load(self) -> dict[str, Memory]:
         """What an earlier process left; a foreign or broken file is set aside with a warning. Blocking."""
@@ -75,7 +76,7 @@ class StateFile:
             document = msgspec.json.decode(content, type=_Document)
             if document.version != VERSION:
                 raise msgspec.ValidationError(f"version {document.version}, expected {VERSION}")
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, RecursionError) as problem:
             self._set_aside(str(problem))
             return {}
         shift = _shift(document)
@@ -93,14 +94,19 @@ class StateFile:
             unix=time.time(),
             containers={name: _moved(memory, shift) for name, memory in containers.items()},
         )
-        content = msgspec.json.encode(document)
+        saving = asyncio.create_task(self._put(self.path, msgspec.json.encode(document)))
+        self._saving.add(saving)
+        saving.add_done_callback(self._saving.discard)
+        await asyncio.shield(saving)  # whoever is cancelled here leaves its thread writing: the next save waits for it
+
+    async def _put(self, path: Path, content: bytes) -> None:
         async with self._writing:
             try:
-                await asyncio.to_thread(_write, self.path, content)
+                await asyncio.to_thread(_write, path, content)
             except OSError as problem:
                 if self._failed != str(problem):
                     self._failed = str(problem)
-                    log.error("state.unwritable", extra={"file": str(self.path), "detail": str(problem)})  # noqa: TRY400 - its errno says it all
+                    log.error("state.unwritable", extra={"file": str(path), "detail": str(problem)})  # noqa: TRY400 - its errno says it all
             else:
                 self._failed = ""
 
@@ -113,7 +119,9 @@ class StateFile:
 
 
 def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(
+        f".{path.name}.new"
+    )  # always the same: what a crash leaves is written over by the next save
     try:
         with beside.open("wb") as file:
             file.write(content)
