@@ -52,14 +52,19 @@ class Remedy:
         return bool(getattr(self.rule.action, "holds", True))
 
     def sentence(self, slot: Slot, now: float) -> Sentence:
-        """Decide on a kill that ``slot`` wants."""
+        """Decide on a kill that ``slot`` wants.
+
+        While the one before is not quite over (its hook, or an action that nobody waits for), nothing is decided: the
+        next failed round asks again.
+        """
+        if self._task is not None and not self._task.done():
+            return Sentence.SPARE
         self.cause = slot.path
         if not self.ledger.permits(slot, now):
             return Sentence.SPARE_AND_RESET if self.ledger.suppressed == "dry_run" else Sentence.SPARE
         if getattr(self.rule.action, "interrupts", True):
             return Sentence.KILL if self._holds else Sentence.ASK
-        if self._task is None or self._task.done():
-            self._start(self._tell_only, slot)
+        self._start(self._tell_only, slot)
         return Sentence.SPARE_AND_RESET
 
     def begin(self, slot: Slot) -> None:

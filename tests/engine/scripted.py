@@ -161,7 +161,7 @@ def check(kind: str, method: Any, **numbers: Any) -> Check:
 
 def container(*checks: Check, **restart: Any) -> Container:
     """A container with these checks, its action tried up to 5 times an hour without much backoff."""
-    more = {key: restart.pop(key) for key in ("runtime", "port", "name") if key in restart}
+    more = {key: restart.pop(key) for key in ("runtime", "port", "ports", "name") if key in restart}
     rule = {
         "action_name": "scripted", "backoff": Backoff(initial_seconds=1, max_seconds=1),
         "budget": Budget(restarts=5), **restart,

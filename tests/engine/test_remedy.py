@@ -25,7 +25,7 @@ def ward_of(server: Server, action: Any, *, liveness: dict[str, Any] | None = No
     return guarded(container(*checks, action=action, port=ADDRESS[1], **{"runtime": server, **restart}))
 
 
-# -- the order -------------------------------------------------------------------------------------------------------
+# -- the order --------------------------------------------------------
 
 
 class Noting(Acts):
@@ -120,7 +120,7 @@ def test_nothing_is_probed_from_the_decision_to_the_new_instance() -> None:
     assert [t for t in probed if t > 36]
 
 
-# -- an action that fails --------------------------------------------------------------------------------------------
+# -- an action that fails --------------------------------------------------------
 
 
 def test_a_failed_action_is_tried_again_with_backoff_and_each_attempt_uses_one_of_the_budget() -> None:
@@ -232,7 +232,7 @@ def test_a_new_instance_seen_while_the_last_action_fails_is_taken_over() -> None
     run_virtual(work)
 
 
-# -- the hold and its end --------------------------------------------------------------------------------------------
+# -- the hold and its end --------------------------------------------------------
 
 
 def hold(server: Server, **rule: Any) -> Any:
@@ -432,7 +432,7 @@ def test_a_crash_loop_of_the_target_is_backed_off() -> None:
     assert gaps[:4] == pytest.approx([10, 20, 40, 80], abs=1.5)
 
 
-# -- signs outside a hold --------------------------------------------------------------------------------------------
+# -- signs outside a hold --------------------------------------------------------
 
 
 def test_a_server_that_crashes_by_itself_is_seen_by_the_runtime() -> None:
@@ -481,7 +481,7 @@ def test_the_kubelet_tells_of_a_restart_that_nobody_else_saw() -> None:
     run_virtual(work)
 
 
-# -- action none: the platform is asked --------------------------------------------------------------------------------
+# -- action none: the platform is asked --------------------------------------------------------
 
 
 class Nothing(Acts):
@@ -503,12 +503,12 @@ def test_the_request_stands_until_a_new_instance_is_seen() -> None:
             server.letter = "f"
             await at(10.1)
             assert (ward.healthz(), ward.view.ready, ward.view.running) == (503, False, True)
-            await at(3000)
+            await at(1000)
             assert (ward.healthz(), ward.view.instance) == (503, 1), "nobody came: it stands"
             server.restart_in(5)
-            await at(3006)
+            await at(1006)
             assert (ward.healthz(), ward.view.instance, ward.outcomes()) == (200, 2, ["succeeded"])
-            await at(3008)
+            await at(1008)
             assert ward.view.ready
 
     run_virtual(work)
@@ -568,7 +568,46 @@ def test_in_a_drain_before_the_request_healthz_is_still_200_and_a_recovery_ends_
     run_virtual(work)
 
 
-# -- notify, exit, policy ----------------------------------------------------------------------------------------------
+def test_a_request_that_comes_while_the_last_one_is_not_quite_over_waits_for_it() -> None:
+    """Its pre_restart hook still runs when the server recovers, and when it fails again."""
+
+    async def work() -> None:
+        server = Server()
+        hook = Acts(takes=25)
+        async with asking(server, hooks=Hooks(pre_restart=hook)) as ward:
+            for moment, letter in ((5, "f"), (12, "s"), (21, "f")):
+                await at(moment)
+                server.letter = letter
+            await at(33)
+            assert (hook.begun, ward.healthz()) == ([10.0], 200)
+            await at(66)
+            assert (hook.most_at_once, hook.begun) == (1, [10.0, 40.0])
+            assert ward.healthz() == 503
+            server.start()
+            virtual_loop().network.open.discard(ADDRESS)
+            await at(67)
+            virtual_loop().network.open.add(ADDRESS)
+            await at(70)
+            assert (ward.view.instance, ward.outcomes()) == (2, ["withdrawn", "succeeded"])
+
+    run_virtual(work)
+
+
+def test_a_kill_waits_for_the_hook_of_the_one_before() -> None:
+    async def work() -> None:
+        server = Server()
+        action, post = Acts(lambda: server.start("f")), Acts(takes=22)
+        spec = container(check("liveness", Look(server)), action=action, runtime=server, hooks=Hooks(post_restart=post))
+        async with guarded(spec) as ward:
+            server.letter = "f"
+            await at(39)
+            assert (action.begun, post.most_at_once) == ([0.0, 30.0], 1)
+            assert ward.view.instance == 2 + 1
+
+    run_virtual(work)
+
+
+# -- notify, exit, policy --------------------------------------------------------
 
 
 def test_notify_counts_and_tells_and_leaves_the_container_in_service() -> None:
@@ -635,19 +674,19 @@ def test_with_policy_never_the_instance_is_killed_once_and_none_is_expected() ->
         async with ward_of(server, action, policy="Never") as ward:
             await at(5)
             server.letter = "f"
-            await at(5000)
+            await at(1000)
             assert len(action.begun) == 1
             assert (ward.outcomes(), ward.view.running, ward.view.ready) == (["succeeded"], False, False)
             assert ward.healthz() == 200, "nothing is asked for any more"
             server.start()
-            await at(5010)
+            await at(1010)
             assert ward.view.instance == 2, "somebody started one all the same"
             assert ward.view.ready
 
     run_virtual(work)
 
 
-# -- brakes ------------------------------------------------------------------------------------------------------------
+# -- brakes --------------------------------------------------------
 
 
 def test_a_suppressed_kill_is_no_kill() -> None:
