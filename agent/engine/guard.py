@@ -56,6 +56,7 @@ class Guard:
         self._started_at: float | None = None
         self._ready_instance = 0  # the last instance that became ready
         self._state: State | None = None
+        self._begun = False
         self._workers: dict[Slot, tuple[Worker, asyncio.Task[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._edge: asyncio.Task[None] | None = None
@@ -81,6 +82,7 @@ class Guard:
                 self.container.instance += 1
         self.container.running = not held
         self.container.begin(now, known.started_at if known else None)
+        self._begun = True
         if held and memory is not None and memory.hold is not None:
             self.remedy.resume_hold(memory.hold)
         self._tasks.append(asyncio.create_task(self._tick(), name=f"tick {self.container.spec.name}"))
@@ -245,7 +247,7 @@ class Guard:
         elif value and self._ready_instance != self.container.instance:
             self._ready_instance = self.container.instance
             self.stats.time_to_ready = now - self.container.started_at
-        if value or self._state is not None:  # before anything was told, false is no news
+        if value or self._begun:  # before the first instance, false is no news
             self.tell(f"container.{name}" if value else f"container.not_{name}", {"type": name, "to": value})
         self._changed()
 
