@@ -163,9 +163,9 @@ async def test_without_pidfd_a_thread_notices_the_exit() -> None:
 
 def script(body: str) -> subprocess.CompletedProcess[str]:
     """Runs ``body`` in an agent of its own, whose process it may spoil."""
-    text = textwrap.dedent(body)
+    quiet = "import logging; logging.disable(logging.WARNING)\n"  # -X dev tells of slow steps: a busy machine has some
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", text],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", quiet + textwrap.dedent(body)],
         capture_output=True,
         text=True,
         timeout=20,
