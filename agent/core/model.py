@@ -1,5 +1,6 @@
 """The vocabulary: checks, results, published values, and the closed sets that metrics and pages speak in."""
 
+import errno
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 
@@ -49,6 +50,12 @@ Reason = Literal[
 REASONS: Final[tuple[str, ...]] = get_args(Reason)
 
 
+EXHAUSTED: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ECHILD}
+)
+"""An OSError with one of these is the agent's own want of something: it says nothing of the target, ever."""
+
+
 class Result(msgspec.Struct, frozen=True, gc=False):
     """What one round found.
 
@@ -85,10 +92,11 @@ class Target:
     """Where one check looks, and what its method may remember of this instance.
 
     ``reached_body`` is set by a method once the target has answered and only the body is still to come: the worker's
-    own deadline is then an error, not a failure (probe-semantics 2.1, point 7). The worker clears it before each try.
+    own deadline is then an error, not a failure (probe-semantics 2.1, point 7). ``impaired`` is set by the worker where
+    the agent itself could not look. The worker clears both before each try.
     """
 
-    __slots__ = ("container", "host", "port", "ports", "reached_body", "runtime", "seen", "timeout")
+    __slots__ = ("container", "host", "impaired", "port", "ports", "reached_body", "runtime", "seen", "timeout")
 
     def __init__(
         self,
@@ -109,6 +117,7 @@ class Target:
         self.runtime = runtime
         self.seen: dict[str, Any] = {} if seen is None else seen  # new with each instance
         self.reached_body = False
+        self.impaired = False
 
     def port_of(self, port: int | str | None) -> int:
         """The number behind ``port``: itself, a name of ``ports``, or the container's default.

@@ -14,6 +14,7 @@ from agent.engine.ledger import Ledger
 from agent.engine.statefile import Hold
 from agent.engine.surroundings import Surroundings
 from agent.engine.watch import Sign
+from agent.engine.worker import told_to_leave
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +208,7 @@ class Remedy:
         try:
             await asyncio.shield(self._acting)
         except asyncio.CancelledError:
-            if not self._acting.cancelled():
+            if told_to_leave() or not self._acting.cancelled():
                 raise
             return RuntimeError("the action cancelled itself")
         except TimeoutError as problem:

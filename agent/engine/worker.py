@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from agent.core.model import Check, Outcome, Result, Target, error, failure
+from agent.core.model import EXHAUSTED, Check, Outcome, Result, Target, error, failure
 from agent.core.timing import Grid
 from agent.engine.container import Container, Slot
 from agent.engine.pulse import Pulse
@@ -30,7 +30,7 @@ async def look(check: Check, target: Target) -> Result:
 
 
 async def _attempt(check: Check, target: Target) -> Result:
-    target.reached_body = False
+    target.reached_body = target.impaired = False
     deadline = asyncio.timeout(check.timeout_seconds)
     result: Result | None = None
     problem: BaseException | None = None
@@ -39,7 +39,7 @@ async def _attempt(check: Check, target: Target) -> Result:
             result = await check.options.probe(target)
     except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - whatever a method raises is the prober's error
         problem = raised
-    if _told_to_leave():  # it may have kept that to itself
+    if told_to_leave():  # it may have kept that to itself
         raise asyncio.CancelledError
     if deadline.expired():  # and whatever came of it came too late
         if target.reached_body:
@@ -52,7 +52,7 @@ async def _attempt(check: Check, target: Target) -> Result:
     )
 
 
-def _told_to_leave() -> bool:
+def told_to_leave() -> bool:
     """Whether this task is being cancelled, rather than something that its method waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -61,6 +61,7 @@ def _told_to_leave() -> bool:
 def _internal(check: Check, target: Target, problem: BaseException) -> Result:
     """The prober's own trouble. A bug is logged with its traceback once per instance; a lack of resources is plain."""
     text = f"{type(problem).__name__}: {problem}"
+    target.impaired = isinstance(problem, OSError) and problem.errno in EXHAUSTED
     if not isinstance(problem, OSError) and target.seen.get(f"logged {check.name}") != text:
         target.seen[f"logged {check.name}"] = text
         log.error(
@@ -139,12 +140,13 @@ class Worker:
             return
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
-        if result.outcome in (Outcome.FAILURE, Outcome.ERROR) and self.pulse.stalled_since(moment):
+        stalled = self.pulse.stalled_since(moment) and result.outcome in (Outcome.FAILURE, Outcome.ERROR)
+        if stalled:
             result = error("internal", "the agent itself stood still during this round").took(result.duration)
         slot.record(result, time.time())
         self.on_result(slot, result)
-        # The agent's own trouble says nothing of the target, also where the check counts errors as failures.
-        if result.reason != "internal":
+        # An impaired agent says nothing of the target, also where errors count as failures.
+        if not (stalled or (self.target.impaired and result.outcome is Outcome.ERROR)):
             container.finish(slot, seen, result.outcome, now)
 
 

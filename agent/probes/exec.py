@@ -1,16 +1,13 @@
 """The exec check: a command's exit status is the verdict."""
 
-import errno
 import signal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from agent.core.model import Result, Target, error, failure, success
+from agent.core.model import EXHAUSTED, Result, Target, error, failure, success
 from agent.runtimes.command import Finished, problems_of, run
-
-_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS, errno.ECHILD)
 
 
 class Exec(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +35,9 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return _judge(await run(self.command))
         except OSError as problem:
-            reason = problem.strerror or str(problem)
-            return error("internal" if problem.errno in _EXHAUSTED else "spawn", f"{self.command[0]}: {reason}")
+            if problem.errno in EXHAUSTED:
+                raise
+            return error("spawn", f"{self.command[0]}: {problem.strerror or problem}")
 
 
 def _judge(ended: Finished) -> Result:

@@ -19,7 +19,8 @@ from agent.engine.stats import LATENESS_BUCKETS, Histogram
 from agent.runtimes import Instance
 from tests.virtual import virtual_loop
 
-ADDRESS = ("127.0.0.1", 1)  # of the virtual network; on the real one nobody listens there
+ADDRESS = ("255.255.255.255", 1)
+"""Of the virtual network; on the real one no connection to it can even be tried."""
 
 
 class Letters:

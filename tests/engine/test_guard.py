@@ -181,6 +181,26 @@ def test_nothing_is_left_running_whenever_the_agent_leaves(moment: float) -> Non
     run_virtual(work)
 
 
+@pytest.mark.parametrize("moment", [7.0, 12.0, 30.0, 45.0])
+def test_a_loop_that_ends_takes_a_kill_with_it(moment: float) -> None:
+    """Everything is cancelled at once, the action and whoever waits for it: nobody takes that for the action's failure."""
+
+    async def work() -> None:
+        server = Server()
+        async with guarded(spec_of(server, Acts(fails, takes=20))) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(moment)
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in sorted(tasks, key=lambda task: not task.get_name().startswith("action")):
+                task.cancel()
+            _, pending = await asyncio.wait(tasks, timeout=1)
+            assert pending == set()
+            assert "failed" not in ward.outcomes() or moment > 30
+
+    run_virtual(work)
+
+
 # -- the next start ------------------------------------------------------------------------
 
 

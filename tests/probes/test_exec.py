@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model import Outcome, Target, failure, success
+from agent.core.model import Check, CheckType, Outcome, Target, failure, success
+from agent.engine.worker import look
 from agent.probes.exec import Exec
 
 from .support import attempt
@@ -126,10 +127,11 @@ async def test_an_agent_out_of_descriptors_says_so_and_blames_nobody() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        result = await attempt(sh("true"), TARGET)
+        result = await look(Check(name="exec", type=CheckType.LIVENESS, method="exec", options=sh("true")), TARGET)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (result.outcome, result.reason) == (Outcome.ERROR, "internal")
+    assert TARGET.impaired
 
 
 async def test_in_container_without_a_runtime_is_an_error_that_names_the_remedy() -> None:
