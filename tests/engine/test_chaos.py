@@ -12,7 +12,7 @@ from agent.engine.statefile import Memory
 from tests.engine.scripted import ADDRESS, Acts, Look, Server, Ward, check, container, fails
 from tests.virtual import run_virtual, virtual_loop
 
-LIVES = 180
+LIVES = 150
 HORIZON = 500.0  # seconds of each life
 WINDOW, BUDGET, ASSUMED, ACTION_LIMIT = 300.0, 4, 60.0, 20.0
 

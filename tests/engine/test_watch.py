@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agent.engine.watch import Sign, Watch, liveness_address
 from agent.runtimes import Instance
@@ -32,11 +33,8 @@ class Options(Letters):
     ],
 )
 def test_the_edge_is_watched_at_the_first_liveness_checks_port(checks: list[Any], address: tuple[str, int]) -> None:
-    assert liveness_address(container_with_ports(*checks)) == address
-
-
-def container_with_ports(*checks: Any) -> Any:
-    return container(*checks, port=80, ports={"grpc": 8001})
+    spec = replace(container(*checks, port=80, ports={"grpc": 8001}), host="127.0.0.1")
+    assert liveness_address(spec) == address
 
 
 def test_without_any_port_there_is_no_edge() -> None:
