@@ -142,7 +142,9 @@ def test_a_round_that_outlived_the_kill_says_nothing() -> None:
     slot, seen = case.slot("ready"), case.container.view(case.now)
     assert case.container.enter(slot, seen, case.now)
     case.rounds("live:f")
-    case.container.finish(slot, seen, Outcome.SUCCESS, case.now + 5)
+    before = slot.state
+    case.container.finish(slot, seen, Outcome.FAILURE, case.now + 5)
+    assert slot.state == before
     assert not case.container.ready
 
 

@@ -51,12 +51,25 @@ def test_a_loop_that_runs_again_in_time_is_left_alone() -> None:
     assert "all stacks follow" in told
 
 
+BUSY = """
+    while time.process_time() < 1.2:
+        end = time.process_time() + 0.15
+        while time.process_time() < end:
+            pass
+        await asyncio.sleep(0)
+    print("fine")
+"""
+
+
 def test_a_process_that_was_stopped_was_not_blocked() -> None:
-    """SIGSTOP, a suspended laptop, a frozen cgroup: the watchdog did not run either."""
-    with agent("await asyncio.sleep(1); print('fine')", dump=0.5, leave=0.9) as process:
+    """SIGSTOP, a suspended laptop, a frozen cgroup: the watchdog did not run either.
+
+    The loop is busy, never for long, and still is when the process goes on: its next beat is not what comes first.
+    """
+    with agent(BUSY, dump=1, leave=1.3) as process:
         process.send_signal(signal.SIGSTOP)
         try:
-            process.wait(timeout=1.5)
+            process.wait(timeout=1.6)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGCONT)
         out, told = process.communicate(timeout=20)

@@ -145,6 +145,27 @@ def test_a_failed_action_is_tried_again_with_backoff_and_each_attempt_uses_one_o
     run_virtual(work)
 
 
+def test_each_attempt_is_on_disk_before_it_begins() -> None:
+    """An action may end the agent itself, which must not find a fresh budget then."""
+
+    async def work() -> None:
+        server = Server()
+        spent: list[int] = []
+
+        class Looking(Acts):
+            async def act(self, order: Order) -> None:
+                spent.append(len(ward.saved[-1].spent) if ward.saved else 0)
+                await super().act(order)
+
+        async with ward_of(server, Looking(fails, fails, server.start)) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(30)
+        assert spent == [1, 2, 3]
+
+    run_virtual(work)
+
+
 def test_an_action_that_takes_too_long_is_ended_and_has_failed() -> None:
     """Its time-out comes on top of the grace period."""
 
