@@ -17,7 +17,7 @@ from agent.engine.container import Slot
 from agent.engine.events import Bus
 from agent.engine.guard import Guard
 from agent.engine.pulse import Pulse
-from agent.engine.statefile import StateFile
+from agent.engine.statefile import Memory, StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
 from agent.log import Output, start
 from agent.server.listen import ListenError
@@ -50,6 +50,7 @@ class Agent:
         self._redact = redactor(config.secrets)
         self._leave = asyncio.Event()
         self._serving = False
+        self._closing: set[asyncio.Task[None]] = set()  # guards of removed containers
         self._started_workers = 0
 
     # -- starting and stopping ---------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ class Agent:
     async def start(self) -> Listener:
         """Everything in its order: pulse, containers, listener, workers. Raises ListenError."""
         self.pulse.start()
-        remembered = await asyncio.to_thread(self.state_file.load)
+        remembered = await self.state_file.recall()
         for spec in self.config.containers:
             self.guards[spec.name] = self._guard(spec)
         await asyncio.gather(*(guard.begin(remembered.get(name)) for name, guard in self.guards.items()))
@@ -92,7 +93,7 @@ class Agent:
             )
             for task in (*done, *waiting):
                 task.cancel()
-        await asyncio.gather(*(guard.close() for guard in self.guards.values()))
+        await asyncio.gather(*(guard.close() for guard in self.guards.values()), *self._closing)
         await self.save()
         await listener.close()
         self.pulse.stop()
@@ -110,19 +111,23 @@ class Agent:
                 extra={"code": "W-RELOAD-RESTART", "detail": f"{what} changed: restart the agent"},
             )
         before, self.config = self.config, config
+        remembered: dict[str, Memory] = {}
         if self.config_error:  # from now on there is something to guard
             self.config_error = False
             self.state_file = StateFile(config.state_file)
+            remembered = await self.state_file.recall()
         self._redact = redactor((*config.secrets, *before.secrets))
         self.details = config.server.details
         names = {spec.name for spec in config.containers}
         for name in [name for name in self.guards if name not in names]:
-            await self.guards.pop(name).close()
+            closing = asyncio.create_task(self.guards.pop(name).close(), name=f"close {name}")  # it finishes its action
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         for spec in config.containers:
             guard = self.guards.get(spec.name)
             if guard is None:
                 guard = self._guard(spec)
-                await guard.begin(None)
+                await guard.begin(remembered.get(spec.name))
                 self.guards[spec.name] = guard
                 guard.work(self._stagger)
             else:
@@ -189,20 +194,30 @@ class Reloader:
         self._lock = asyncio.Lock()
 
     async def reload(self) -> None:
-        agent = self.agent
+        """Read and swap; a bug on the way is told and leaves whoever asked for it alive."""
         async with self._lock:
             try:
-                loaded = await asyncio.to_thread(self.read)
-            except ConfigError as wrong:
-                agent.reload_successful = False
-                for problem in wrong.problems:
-                    log.error("config.invalid", extra={"detail": str(problem)})  # noqa: TRY400 - the message is all
-                return
-            _warn(loaded)
-            await agent.reload(loaded.config)
-            self.output.configure(loaded.config.log, agent.redact)
-            agent.reload_successful, agent.reload_success_time = True, time.time()
-            log.info("config.reloaded", extra={"containers": list(agent.guards)})
+                await self._reload()
+            except Exception:
+                self.agent.reload_successful = False
+                log.exception("config.reload_failed")
+
+    async def _reload(self) -> None:
+        agent = self.agent
+        try:
+            loaded = await asyncio.to_thread(self.read)
+        except ConfigError as wrong:
+            agent.reload_successful = False
+            for problem in wrong.problems:
+                log.error("config.invalid", extra={"detail": str(problem)})  # noqa: TRY400 - the message is all
+            return
+        if agent.stopping:  # nothing begins any more
+            return
+        _warn(loaded)
+        await agent.reload(loaded.config)
+        self.output.configure(loaded.config.log, agent.redact)
+        agent.reload_successful, agent.reload_success_time = True, time.time()
+        log.info("config.reloaded", extra={"containers": list(agent.guards)})
 
     async def follow(self, files: Sequence[str]) -> None:
         """Reload whenever the files' content changes; a ConfigMap's swap of links is one such change."""
@@ -245,6 +260,8 @@ def run(
         for problem in problems:
             _to_stderr(str(problem))
         return 2
+    for warning in loaded.warnings if loaded else ():
+        _to_stderr(str(warning))
     settings = loaded.config if loaded else Config(
         containers=(), server=Server(port=listen_port_hint(sources, environ)), log=Log()
     )  # fmt: skip
@@ -252,8 +269,6 @@ def run(
     try:
         for problem in problems:
             log.error("config.invalid", extra={"detail": str(problem)})
-        if loaded is not None:
-            _warn(loaded)
         files = loaded.files if loaded else [s.path for s in sources if s.path]
         return asyncio.run(_serve(settings, output, read, files if watch_config else [], config_error=loaded is None))
     finally:
@@ -275,6 +290,8 @@ async def _serve(
         agent.leave()
 
     def told_to_reload() -> None:
+        if agent.stopping:
+            return
         task = loop.create_task(reloader.reload(), name="reload")
         tasks.add(task)
         task.add_done_callback(tasks.discard)

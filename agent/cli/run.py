@@ -1,5 +1,7 @@
 """`run`: the agent itself."""
 
+import os
+import signal
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
@@ -25,9 +27,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def main(args: Namespace) -> int:
-    import os
+def _leave(*_: object) -> None:
+    """Nothing has begun yet."""
+    os._exit(0)
 
+
+def main(args: Namespace) -> int:
+    # From here on a signal is heeded, also by PID 1, which has no default for it; the event loop takes over later.
+    signal.signal(signal.SIGTERM, _leave)
     from agent.app import run
 
     return run(

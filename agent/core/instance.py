@@ -21,14 +21,16 @@ def accepted(edge: Edge) -> tuple[Edge, bool]:
 
 
 class Asks(msgspec.Struct, frozen=True):
-    """The kubelet's requests of /startupz/NAME: when the last came, the shortest interval, and whether it was told 200.
+    """The kubelet's requests of /startupz/NAME, times in seconds on the engine's clock.
 
-    ``told`` belongs to the instance; times are seconds on the engine's clock.
+    ``last`` and ``shortest`` (the shortest interval) are of the agent's life. Of the current instance are ``told``: it
+    was answered 200, and ``asking``: it has asked and is still to be told.
     """
 
     last: float | None = None
     shortest: float | None = None
     told: bool = False
+    asking: bool = False
 
 
 def asked(asks: Asks, now: float, *, started_for: float | None, held: bool) -> tuple[Asks, bool]:
@@ -36,19 +38,26 @@ def asked(asks: Asks, now: float, *, started_for: float | None, held: bool) -> t
 
     The kubelet asks until it is told 200 once, and then never again for that instance. So it shows another one
 
+    - when it has been told 200 for this instance already;
     - in a liveness hold (``held``), when it asks after two of its periods without asking;
-    - while the agent believes the container started (``started_for`` seconds ago, else None), when it has been told so
-      already; or, where the agent does not remember telling it, when the container has been started for two periods
-      in which nobody asked.
+    - while the agent believes the container started (``started_for`` seconds ago, else None), when it has not asked
+      about this instance before: for the first time in the agent's life, or with the start two periods ago.
+
+    Whoever is answered 503 for that is asking: its next question is answered 200 as soon as the container started.
     """
     gap = None if asks.last is None else now - asks.last
     shortest = asks.shortest if gap is None else min(gap, asks.shortest or gap)
     quiet = 2 * (asks.shortest or KUBELET_PERIOD)
-    long_silent = gap is None or gap >= quiet
     if held:
-        another = long_silent
-    elif started_for is None:
+        another = asks.told or gap is None or gap >= quiet
+    elif started_for is None or asks.asking:
         another = False
     else:
-        another = asks.told or (long_silent and started_for >= quiet)
-    return Asks(now, shortest, told=started_for is not None and not another and not held), another
+        another = asks.told or gap is None or started_for >= quiet
+    told = started_for is not None and not another and not held
+    return Asks(now, shortest, told=told, asking=not told), another
+
+
+def of_new_instance(asks: Asks, *, asking: bool) -> Asks:
+    """A new instance was seen; ``asking``: by the kubelet's question, which is about it."""
+    return Asks(asks.last, asks.shortest, told=False, asking=asking)

@@ -38,8 +38,8 @@ def marker(exposition: str) -> Marker | None:
 
 def is_another(before: Marker, now: Marker) -> bool:
     """Whether ``now`` comes from another process: it started at another time, or a counter fell."""
-    if before.started is not None and now.started is not None:
-        return before.started != now.started
+    if None not in (before.started, now.started) and before.started != now.started:
+        return True
     return any(value < before.counters.get(series, value) for series, value in now.counters.items())
 
 

@@ -137,6 +137,8 @@ class Container:
         verdict = Sentence.SPARE if self.asked else self.life.sentence(slot, now)
         if verdict in (Sentence.SPARE, Sentence.SPARE_AND_RESET):
             slot.state = rules.spared(before, slot.state, keep_run=verdict is Sentence.SPARE)
+            if verdict is Sentence.SPARE_AND_RESET:
+                self._reset_runs()
             if self.asked is None:
                 self.wanted = self.wanted or slot
         return verdict
@@ -158,9 +160,16 @@ class Container:
         """The same instance is looked at again, from its startup checks on: a kill was given up or withdrawn."""
         self.running = True
         self.asked = self.wanted = None
-        self._begin_anew()
+        self._begin_anew(now)
         self._recompute(now)
         self._trigger(now)
+
+    def withdraw(self, now: float) -> None:
+        """What is asked for is asked no more; a check that still fails decides anew."""
+        slot, self.asked = self.asked, None
+        if slot is not None:
+            self.life.on_recovered(slot, now)
+            self._recompute(now)
 
     def published(self, slot: Slot) -> Published:
         """The check's public value in this instance."""
@@ -213,23 +222,28 @@ class Container:
         self.running = False
         self.killed_at = now
         self.wanted = None
-        for other in self.slots:
-            if other.check.type is not CheckType.READINESS:
-                other.state = rules.killed(other.state)
+        self._reset_runs()
         self.life.on_kill(slot, now)
         self._recompute(now)
 
     def _ask(self, slot: Slot, now: float) -> None:
         self.asked = slot
         self.wanted = None
-        self._begin_anew()
+        self._begin_anew(now)
         self.life.on_kill(slot, now)
         self._recompute(now)
 
-    def _begin_anew(self) -> None:
+    def _reset_runs(self) -> None:
+        """A kill, also one that a dry run only tells of, has every startup and liveness check count from nothing."""
+        for slot in self.slots:
+            if slot.check.type is not CheckType.READINESS:
+                slot.state = rules.killed(slot.state)
+
+    def _begin_anew(self, now: float) -> None:
         for slot in self.slots:
             if slot.check.type is not CheckType.READINESS and slot.state.instance == self.instance:
                 slot.state = rules.again(slot.check, slot.state)
+                self._announce(slot, now)
 
     def _recovered(self, slot: Slot, now: float) -> None:
         if slot is self.asked:

@@ -1,9 +1,12 @@
 """The events of a container's life, told to whoever listens: the log, /events, the hooks."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["transition", "restart", "state"]
 
@@ -29,7 +32,7 @@ Listener = Callable[[Event], None]
 
 
 class Bus:
-    """Calls every listener at once, in the order they came. A listener may not raise."""
+    """Calls every listener at once, in the order they came; one that raises is told of, and harms nobody else."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
@@ -41,4 +44,7 @@ class Bus:
 
     def tell(self, event: Event) -> None:
         for listener in tuple(self._listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                log.exception("listener.error", extra={"container": event.container, "of": event.name})

@@ -8,7 +8,7 @@ from typing import Any
 from agent.core import instance as signs
 from agent.core.backoff import BackoffState
 from agent.core.budget import BudgetState
-from agent.core.instance import Asks
+from agent.core.instance import Asks, Edge
 from agent.core.model import CheckType, Published, Result, Target, failure
 from agent.core.settings import Container as Spec
 from agent.core.verdict import ContainerView, Standing, State, state
@@ -22,6 +22,7 @@ from agent.engine.statefile import Memory
 from agent.engine.stats import ContainerStats, Histogram, bump
 from agent.engine.watch import Sign, Watch, liveness_address
 from agent.engine.worker import Worker
+from agent.runtimes import Instance
 
 TICK_SECONDS = 1.0
 IDENTIFY_EVERY_SECONDS = 5.0  # outside a hold, the runtime is asked so often whether it runs another instance
@@ -56,6 +57,7 @@ class Guard:
         self._started_at: float | None = None
         self._ready_instance = 0  # the last instance that became ready
         self._state: State | None = None
+        self._public: dict[CheckType, Published] = {}  # each type's value, as last told
         self._begun = False
         self._workers: dict[Slot, tuple[Worker, asyncio.Task[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,7 +77,10 @@ class Guard:
             self.container.instance = memory.instance
             same = known is not None and known.identity == memory.identity
             acted = memory.hold is not None and memory.hold.acted_at is not None
-            held = acted and (known is None or same)
+            # Without a process to be seen, an action that the agent did not see the end of may well have worked.
+            held = memory.hold is not None and (known is None or (same and acted))
+            if held and known is None and memory.identity and self.watch.runtime is not None:
+                self.watch.known = Instance(memory.identity)
             if same and memory.started and not held:
                 self.container.restore_started()
             elif memory.identity and known is not None and not same:
@@ -125,8 +130,10 @@ class Guard:
         kept = [s for s in self.container.slots if s not in fresh]
         await self._dismiss([s for s in self._workers if s not in kept or moved])
         for slot in self.container.slots:
-            if slot not in self._workers:
+            if slot not in self._workers and not self.remedy.leaving:
                 self._employ(slot, 0.0)
+        self.remedy.reconsider()
+        self._changed()
 
     def memory(self) -> Memory:
         """What the next process should know."""
@@ -175,8 +182,12 @@ class Guard:
 
     async def _ask_runtime(self) -> None:
         sign = await self.watch.another()
-        if sign is not None:
+        if sign is None:
+            return
+        if not sign.first:
             self.seen(sign)
+        elif sign.started_at is not None and not self.remedy.busy:
+            self.container.started_at = sign.started_at  # what delays count from, where it is known
 
     # -- signs of a new instance -------------------------------------------------------------------------------------
 
@@ -189,10 +200,14 @@ class Guard:
 
     def renew(self, sign: Sign) -> None:
         now = self.clock()
-        self.asks = Asks(self.asks.last, self.asks.shortest)
+        self.asks = signs.of_new_instance(self.asks, asking=sign.kind == "kubelet")
+        self.watch.edge = Edge()
         self.remedy.ledger.suppressed = ""
         self.tell("instance.new", {"to": "instance", "instance": self.container.instance + 1, "sign": sign.kind})
+        if sign.kind != "runtime":
+            self.watch.known = None  # whom the runtime names next is this instance, not another one
         self.container.new_instance(now, sign.started_at)
+        self._started_at = now if self.container.started else None
         self._changed()
 
     def asked_startup(self) -> bool:
@@ -230,12 +245,13 @@ class Guard:
     # -- what the container tells (Life) -------------------------------------------------------------------------------
 
     def on_published(self, kind: CheckType, value: Published, slot: Slot, now: float, *, initial: bool) -> None:  # noqa: ARG002 - Life's
-        if initial:
+        before, self._public[kind] = self._public.get(kind), value
+        if initial and before in (None, value):
             return self._changed()  # where a check stands before it has looked is no news
         bump(self.stats.transitions, (str(kind), str(value)))
         last = slot.last or failure("gone")  # nothing looked: the container is not running
         fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": last.reason}
-        level = "warning" if value is Published.FAILURE else "info"
+        level = "warning" if value is Published.FAILURE and not initial else "info"
         self.tell(f"{kind}.{value.lower()}", fields, level=level, detail=last.detail)
         hook = self.container.spec.restart.hooks.on_transition
         self.hooks.tell(hook, self.remedy.ledger.order("on_transition", slot))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agent.actions import Order
+from agent.engine.worker import told_to_leave
 
 WAITING_AT_MOST: Final = 100
 DEADLINE_SECONDS: Final = 30.0
@@ -41,7 +42,9 @@ class HookRunner:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await hook.act(order)
-        except Exception as problem:  # noqa: BLE001 - whatever a hook does wrong stays its own trouble
+        except (Exception, asyncio.CancelledError) as problem:
+            if told_to_leave():
+                raise
             text = self.redact(f"{type(problem).__name__}: {problem}")
             log.warning("hook.failed", extra={"container": self.container, "hook": order.type, "detail": text})
 

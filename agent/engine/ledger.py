@@ -12,7 +12,6 @@ from agent.core.budget import BudgetState
 from agent.core.settings import Restart
 from agent.core.verdict import Record
 from agent.engine.container import Slot
-from agent.engine.pulse import STALL_SECONDS
 from agent.engine.stats import bump
 from agent.engine.surroundings import Surroundings
 
@@ -42,7 +41,7 @@ class Ledger:
         situation = Situation(
             now=now,
             agent_started_at=self.around.agent_started_at,
-            impaired=self.around.pulse.lag_seconds > STALL_SECONDS,
+            impaired=self.around.pulse.impaired(now),
             backoff=self.backoff,
             budget=self.budget,
         )
@@ -117,6 +116,10 @@ class Ledger:
             identity=self.around.watch.known.identity if self.around.watch.known else "",
             grace_seconds=grace,
         )
+
+    async def hook(self, name: str, slot: Slot | None, record: Record) -> None:
+        """Run one of the hooks around a restart now; it has no veto."""
+        await self.around.hooks.run(getattr(self.rule.hooks, name), self.order(name, slot, record))
 
     def _suppress(self, slot: Slot, why: str, now: float) -> None:
         bump(self.around.stats.suppressed, why)

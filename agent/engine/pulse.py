@@ -9,22 +9,22 @@ import time
 from collections import deque
 from typing import Final
 
-BEAT_SECONDS: Final = 0.25
-STALL_SECONDS: Final = 1.0  # a beat later than this is a stall: what was judged meanwhile says nothing of the target
-WINDOW_BEATS: Final = 60  # the lag that is shown is the worst of the last 15 s
+BEAT_SECONDS: Final = 0.1
+STALL_SECONDS: Final = 0.5  # a beat later than this: whatever failed meanwhile says nothing of the target
+BRAKE_SECONDS: Final = 2.0  # for so long after a stall nothing is restarted
+WINDOW_BEATS: Final = 150  # the lag that is shown is the worst of the last 15 s
 DUMP_AFTER_SECONDS: Final = 5.0
 EXIT_AFTER_SECONDS: Final = 15.0
 BLOCKED_EXIT_STATUS: Final = 70
 
 
 class Pulse:
-    """Beats on the event loop four times a second; a daemon thread watches that it does."""
+    """Beats on the event loop ten times a second; a daemon thread watches that it does."""
 
     def __init__(self, dump_after: float = DUMP_AFTER_SECONDS, exit_after: float = EXIT_AFTER_SECONDS) -> None:
         """A loop blocked for ``dump_after`` seconds has all stacks dumped, for ``exit_after`` the process ended."""
         self.dump_after, self.exit_after = dump_after, exit_after
-        self._lags: deque[float] = deque([0.0], maxlen=WINDOW_BEATS)
-        self._stall_ended = float("-inf")
+        self._beats: deque[tuple[float, float]] = deque(maxlen=WINDOW_BEATS)  # (when on the loop's clock, how late)
         self._due = 0.0
         self._beat_at = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
@@ -33,11 +33,28 @@ class Pulse:
     @property
     def lag_seconds(self) -> float:
         """The worst lateness of the last 15 s."""
-        return max(self._lags)
+        return max((late for _, late in self._beats), default=0.0)
 
-    def stalled_since(self, moment: float) -> bool:
-        """Whether the loop (or the whole process) stood still at some time after ``moment`` on the loop's clock."""
-        return self._stall_ended > moment
+    def late_since(self, moment: float) -> float:
+        """The worst lateness of the beats after ``moment`` on the loop's clock: about how long it stood still."""
+        worst = 0.0
+        for when, late in reversed(self._beats):
+            if when < moment:
+                break
+            worst = max(worst, late)
+        return worst
+
+    def impaired(self, now: float) -> bool:
+        """Whether the agent has just stood still: it is in no state to judge others."""
+        return self.late_since(now - BRAKE_SECONDS) > STALL_SECONDS
+
+    def in_doubt(self, moment: float, timeout: float, *, timed_out: bool) -> bool:
+        """Whether a failure of the round that began at ``moment`` may be the agent's own standing still.
+
+        What ran into its deadline is in doubt after a quarter of ``timeout`` (seconds) already.
+        """
+        tolerance = min(STALL_SECONDS, max(BEAT_SECONDS / 2, timeout / 4)) if timed_out else STALL_SECONDS
+        return self.late_since(moment) > tolerance
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -53,9 +70,7 @@ class Pulse:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         late = max(0.0, now - self._due)
-        self._lags.append(late)
-        if late > STALL_SECONDS:
-            self._stall_ended = now
+        self._beats.append((now, late))
         self._beat_at = time.monotonic()
         self._due = now + BEAT_SECONDS
         self._timer = loop.call_at(self._due, self._beat, loop)

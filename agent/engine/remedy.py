@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from msgspec.structs import replace
 
 from agent.actions import ExitRequested, Order
 from agent.core.settings import Restart
@@ -15,6 +18,11 @@ from agent.engine.statefile import Hold
 from agent.engine.surroundings import Surroundings
 from agent.engine.watch import Sign
 from agent.engine.worker import told_to_leave
+
+NOTHING_FOUND: Final = (
+    "the runtime finds nothing that runs: the server is gone already, or `runtime` does not describe it"
+)
+POLICY_SECONDS: Final = 1.0  # how often a wait without end looks whether it still is one
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +38,7 @@ class Remedy:
         self.cause = ""  # TYPE/CHECK of the last kill that was wanted
         self.hold: Hold | None = None
         self.leaving = False  # the agent is told to end: what has not begun is left to the next process
+        self._record: Record | None = None  # of the kill under way
         self._sign: asyncio.Future[Sign | None] | None = None  # pending while a kill is under way; None: withdrawn
         self._task: asyncio.Task[None] | None = None
         self._acting: asyncio.Task[None] | None = None
@@ -37,6 +46,10 @@ class Remedy:
     @property
     def rule(self) -> Restart:
         return self.around.container.spec.restart
+
+    @property
+    def _name(self) -> str:
+        return self.around.container.spec.name
 
     @property
     def phase(self) -> Phase:
@@ -81,12 +94,17 @@ class Remedy:
         self._sign = asyncio.get_running_loop().create_future()
         record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
         self.ledger.records.append(record)
-        self._start(self._resumed, record, hold)
+        self._start(self._resumed, record)
 
     def signed(self, sign: Sign | None) -> None:
         """A new instance was seen while a kill is under way, or (None) what it was for has passed."""
         if self._sign is not None and not self._sign.done():
             self._sign.set_result(sign)
+
+    def reconsider(self) -> None:
+        """After a reload: a request that stands is withdrawn where the agent is now to act by itself."""
+        if self.around.container.asked is not None and self._holds:
+            self.around.container.withdraw(self.around.clock())
 
     async def stop(self) -> None:
         """Finish a running action, then leave the rest to the next process (contract 5, SIGTERM)."""
@@ -96,69 +114,47 @@ class Remedy:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    # -- the ways a kill goes -------------------------------------------------------------------------------------
-
     async def _restart(self, slot: Slot) -> None:
         """An action that ends the instance: drained before, held afterwards."""
-        record = self.ledger.open(slot)
-        await self._prepare(slot, record)
-        if self._signed:
-            self.ledger.close(record, "withdrawn")  # it restarted by itself before we had to
-            await self._over(await self._await_sign(0), slot, record)
-            return
-        watching = asyncio.create_task(self._look_out())
-        try:
-            while not await self._attempt(slot, record):
-                self.ledger.close(record, "failed")
-                if not self._signed and not await self._may_retry():
+        self._record = self.ledger.open(slot)
+        async with self._looking_out():
+            await self._prepare(slot, self._record)
+            while not await self._attempt(slot, self._record):
+                if self._signed:  # it is another instance already, by itself or for all that the action failed
+                    await self._over(await self._await_sign(0), slot, self._record)
+                    return
+                if not await self._may_retry():
                     await self._resign(slot)
                     return
-                if self._signed:  # failed or not, the instance is another
-                    await self._over(await self._await_sign(0), slot, record)
-                    return
-                record = self.ledger.open(slot)
-            if self.rule.policy == "Never":
-                self.ledger.close(record, "succeeded")
-                self.step, self.requested = "", False
-                await self._over(await self._await_sign(None), slot, record)
-            else:
-                await self._hold(slot, record)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+                self._record = self.ledger.open(slot)
+            await self._wait_for_instance(slot, self._record)
 
     async def _ask(self, slot: Slot) -> None:
         """An action that holds nothing (none): the request stands until somebody came or it is no longer needed."""
-        record = self.ledger.open(slot)
-        await self._prepare(slot, record)
-        await self.around.save()
-        watching = asyncio.create_task(self._look_out())
-        try:
+        self._record = record = self.ledger.open(slot)
+        async with self._looking_out():
+            await self._prepare(slot, record)
+            await self.around.save()
             if not self._signed:
                 self.step, self.requested = "restarting", True
                 self.ledger.tell("restart.requested", record, "action", level="warning")
                 record.detail = self._text(await self._run_action(self.ledger.order("action", slot, record)))
             sign = await self._await_sign(None)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
         self.ledger.close(record, "withdrawn" if sign is None else "succeeded")
         await self._over(sign, slot, record)
 
     async def _tell_only(self, slot: Slot) -> None:
         """An action that interrupts nothing (notify): counted and told; no drain, no hold, readiness untouched."""
-        record = self.ledger.open(slot)
+        self._record = record = self.ledger.open(slot)
         begun = self.around.clock()
         await self.around.save()
-        await self._hook("pre_restart", slot, record)
+        await self.ledger.hook("pre_restart", slot, record)
         problem = await self._run_action(self.ledger.order("action", slot, record))
         self.ledger.acted(begun)
         record.detail = self._text(problem)
         self.ledger.close(record, "failed" if problem else "succeeded")
         await self.around.save()
-        await self._hook("post_restart", slot, record)
-
-    # -- its steps ---------------------------------------------------------------------------------------------------
+        await self.ledger.hook("post_restart", slot, record)
 
     async def _prepare(self, slot: Slot, record: Record) -> None:
         """What comes before the action: it is told, drained, and the hook has its say (it has no veto)."""
@@ -167,33 +163,52 @@ class Remedy:
         if seconds > 0:
             self.ledger.tell("restart.draining", record, "drain", seconds=seconds)
             await self._await_sign(seconds)
-        await self._hook("pre_restart", slot, record)
+        await self.ledger.hook("pre_restart", slot, record)
         # The action is for the instance that failed: one that came meanwhile ends the kill instead.
         sign = await self.around.watch.another()
-        if sign is not None:
+        if sign is not None and not sign.first:
             self.signed(sign)
+        if self.around.watch.absent:
+            log.warning(
+                "runtime.nothing", extra={"container": self.around.container.spec.name, "detail": NOTHING_FOUND}
+            )
         await self._unless_leaving()
 
     async def _attempt(self, slot: Slot, record: Record) -> bool:
-        """The action once; True when it did its work. An action that has the agent leave does not come back."""
+        """The action once; True when it did its work. An action that has the agent leave does not come back.
+
+        What the next process must know is on disk before: the action may end the agent itself, and the agent may be
+        killed in the middle of it.
+        """
         grace = slot.check.termination_grace_period_seconds
-        order = self.ledger.order(
-            "action", slot, record, self.rule.grace_period_seconds if grace is None else grace
-        )  # fmt: skip
+        grace = self.rule.grace_period_seconds if grace is None else grace
+        order = self.ledger.order("action", slot, record, grace)
+        begun, before = self.around.clock(), self.ledger.backoff
+        self.ledger.acted(begun)
+        self.hold = Hold(since=begun, check=record.check, reason=record.reason, action=record.action)
+        await self.around.save()
+        self.ledger.backoff = before
+        await self._unless_leaving()
+        if self._signed:
+            self.hold = None
+            self.ledger.close(record, "withdrawn")  # it restarted by itself before we had to
+            return False
         self.step, self.requested = "restarting", True
-        begun = self.around.clock()
-        await self.around.save()  # before the action: it may end the agent itself
         self.ledger.tell("restart.action", record, "action", level="warning")
         problem = await self._run_action(order)
         self.ledger.acted(begun)
+        if problem is None:
+            self.hold = replace(self.hold, acted_at=self.around.clock())
+            return True
+        self.hold = None
         if isinstance(problem, ExitRequested):
             self.ledger.close(record, "succeeded")
-            await self.around.save()
             self.leaving = True
-            self.around.leave(problem.code)
+            self.around.leave(problem.code)  # which saves
             await self._unless_leaving()
         record.detail = self._text(problem)
-        return problem is None
+        self.ledger.close(record, "failed")
+        return False
 
     async def _run_action(self, order: Order) -> BaseException | None:
         """The action within its deadline; shielded, so that the agent's own end waits for it (see `stop`)."""
@@ -218,37 +233,50 @@ class Remedy:
         return None
 
     async def _may_retry(self) -> bool:
-        """After a failed action: wait for the backoff, or for a sign; False when no budget is left."""
+        """After a failed action: wait for the backoff, or for a sign; False when nothing may be done any more."""
         now = self.around.clock()
-        if self.ledger.left(now) == 0:
+        if self.ledger.left(now) == 0 or self.rule.dry_run:
             return False
         self.step = "holding"
         await self.around.save()
         await self._await_sign(self.ledger.waiting(now))
         await self._unless_leaving()
-        return True
+        return not self.rule.dry_run
 
-    async def _resumed(self, record: Record, hold: Hold) -> None:
-        watching = asyncio.create_task(self._look_out(edge_counts=True))
-        try:
-            await self._hold(None, record, hold)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+    async def _resumed(self, record: Record) -> None:
+        self._record = record
+        async with self._looking_out(edge_counts=True):
+            await self._wait_for_instance(None, record)
 
-    async def _hold(self, slot: Slot | None, record: Record, hold: Hold | None = None) -> None:
-        """Until a sign of the new instance, or until one is assumed: a hold never lasts for ever."""
-        now = self.around.clock()
-        self.hold = hold = hold or Hold(
-            since=now, check=record.check, reason=record.reason, action=record.action, acted_at=now
-        )
-        self.step = "holding"
-        self.ledger.tell("restart.holding", record, "hold")
+    async def _wait_for_instance(self, slot: Slot | None, record: Record) -> None:
+        """The hold: until a sign of the new instance, or until one is assumed; it never lasts for ever.
+
+        Under policy Never none is expected: the container stays down, nothing is asked for, and a sign is taken over.
+        """
+        assert self.hold is not None  # noqa: S101 - the action has just set it, or the state file held it
+        acted_at = self.around.clock() if self.hold.acted_at is None else self.hold.acted_at
+        if self.rule.policy == "Never":
+            self.ledger.close(record, "succeeded")
+            self.step, self.requested = "", False
+        else:
+            self.step = "holding"
+            self.ledger.tell("restart.holding", record, "hold")
         await self.around.save()
-        acted_at = now if hold.acted_at is None else hold.acted_at
-        sign = await self._await_sign(max(0.0, acted_at + self.rule.assumed_after - now))
-        self.ledger.close(record, "timed_out" if sign is None else "succeeded")
+        sign = await self._until_assumed(acted_at)
+        if not record.outcome:
+            self.ledger.close(record, "timed_out" if sign is None else "succeeded")
         await self._over(sign or Sign("assumed"), slot, record)
+
+    async def _until_assumed(self, acted_at: float) -> Sign | None:
+        """The sign, or None once a new instance is to be assumed, which is never while the policy is Never."""
+        while True:
+            never = self.rule.policy == "Never"  # a reload may change it
+            left = acted_at + self.rule.assumed_after - self.around.clock()
+            if left <= 0 and not never:
+                return None
+            sign = await self._await_sign(POLICY_SECONDS if never else left)
+            if sign is not None:
+                return sign
 
     async def _over(self, sign: Sign | None, slot: Slot | None, record: Record) -> None:
         """The kill is over: with a new instance, of which the hook is told, or (None) without one."""
@@ -257,16 +285,16 @@ class Remedy:
             self.around.renew(sign)
         await self.around.save()
         if sign is not None:
-            await self._hook("post_restart", slot, record)
+            await self.ledger.hook("post_restart", slot, record)
 
     async def _resign(self, slot: Slot) -> None:
-        """The action failed and no budget is left: the same instance is probed again, and nobody acts."""
+        """The action failed and may not be tried again: the same instance is probed on, and nobody acts."""
         self._clear()
-        self.ledger.give_up(slot, self.around.clock())
-        self.around.container.resume(self.around.clock())
+        now = self.around.clock()
+        self.around.container.resume(now)
+        if not self.ledger.permits(slot, now):  # as it is for every failed round from now on
+            self.around.container.wanted = slot
         await self.around.save()
-
-    # -- its parts ---------------------------------------------------------------------------------------------------
 
     @property
     def _signed(self) -> bool:
@@ -283,14 +311,28 @@ class Remedy:
         if self.leaving:
             await asyncio.Event().wait()  # until the agent's own end cancels this
 
-    async def _look_out(self, *, edge_counts: bool = False) -> None:
-        container, watch = self.around.container, self.around.watch
-        if watch.known is None:
-            watch.known = await watch.identify()
-        self.signed(await watch.until_new(edge_counts=edge_counts or container.ever_started))
+    @asynccontextmanager
+    async def _looking_out(self, *, edge_counts: bool = False) -> AsyncIterator[None]:
+        """Signs of a new instance are looked for meanwhile, from the decision on."""
+        watching = asyncio.create_task(self._look_out(edge_counts=edge_counts), name="watch")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
-    async def _hook(self, name: str, slot: Slot | None, record: Record) -> None:
-        await self.around.hooks.run(getattr(self.rule.hooks, name), self.ledger.order(name, slot, record))
+    async def _look_out(self, *, edge_counts: bool) -> None:
+        container = self.around.container
+        edge_counts = edge_counts or container.ever_started
+        while not self._signed:
+            try:
+                self.signed(await self.around.watch.until_new(edge_counts=edge_counts, counters_count=self._is_held))
+            except Exception:
+                log.exception("watch.error", extra={"container": self._name})
+                await asyncio.sleep(1.0)
+
+    def _is_held(self) -> bool:
+        return self.hold is not None and self.step == "holding"
 
     def _text(self, problem: BaseException | None) -> str:
         return "" if problem is None else self.around.redact(f"{type(problem).__name__}: {problem}")
@@ -306,6 +348,8 @@ class Remedy:
         try:
             await way(*given)
         except Exception:
-            log.exception("remedy.error", extra={"container": self.around.container.spec.name})
+            log.exception("remedy.error", extra={"container": self._name})
+            if self._record is not None and not self._record.outcome:
+                self.ledger.close(self._record, "failed")
             self._clear()
             self.around.container.resume(self.around.clock())

@@ -12,6 +12,7 @@ from agent.core.settings import Container as Spec
 from agent.core.timing import Grid
 from agent.engine.container import Container, Sentence, Slot
 
+SAME_INSTANT_SECONDS = 1e-6  # 2 * 0.3 and 6 * 0.1 are one moment, though not one float
 OUTCOMES = {"s": Outcome.SUCCESS, "f": Outcome.FAILURE, "u": Outcome.ERROR}
 
 
@@ -57,7 +58,7 @@ class Simulation:
         """Every event up to and including ``until``, in order."""
         self.container.begin(0.0)
         now = 0.0
-        while now <= until:
+        while now <= until + SAME_INSTANT_SECONDS:
             self._instant(now)
             yield from self.events
             self.events = []
@@ -69,15 +70,16 @@ class Simulation:
             now = min(times)
 
     def _instant(self, now: float) -> None:
-        if self.restart_at is not None and self.restart_at <= now:
+        instant = now + SAME_INSTANT_SECONDS
+        if self.restart_at is not None and self.restart_at <= instant:
             self._restart(now)
         seen = self.container.view(now)
-        for slot in [s for s in self.slots if self.grids[s.path].due <= now]:
+        for slot in [s for s in self.slots if self.grids[s.path].due <= instant]:
             grid = self.grids[slot.path]
-            if grid.due <= now:  # a trigger may have moved the beat away meanwhile
+            if grid.due <= instant:  # a trigger may have moved the beat away meanwhile
                 grid.take(now)
                 self._round(slot, seen, now)
-        if self.restart_at is not None and self.restart_at <= now:
+        if self.restart_at is not None and self.restart_at <= instant:
             self._restart(now)
 
     def _round(self, slot: Slot, seen: Any, now: float) -> None:

@@ -9,13 +9,18 @@ import contextlib
 import logging
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from agent.runtimes.aside import aside
+
 VERSION: Final = 1
 MAX_BYTES: Final = 1 << 20
+DEADLINE_SECONDS: Final = 5.0  # for a read or a write, also on a mount that hangs
+KIND: Final = "state file"
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +61,18 @@ class StateFile:
 
     def __init__(self, path: str | None) -> None:
         self.path = None if path is None else Path(path)
-        self._writing = asyncio.Lock()
-        self._failed = ""
-        self._saving: set[asyncio.Task[None]] = set()
+        self._latest: bytes | None = None  # what is still to be written; only the newest matters
+        self._saving: asyncio.Task[None] | None = None
+        self._trouble = ""
+
+    async def recall(self) -> dict[str, Memory]:
+        """What `load` finds, off the loop and bounded in time: a mount that hangs must not stop the agent's start."""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await aside(KIND, self.load)
+        except OSError as problem:  # TimeoutError is one
+            log.warning("state.unreadable", extra={"file": str(self.path), "detail": str(problem) or "it hangs"})
+            return {}
 
     def load(self) -> dict[str, Memory]:
         """What an earlier process left; a foreign or broken file is set aside with a warning. Blocking."""
@@ -76,39 +90,51 @@ class StateFile:
             document = msgspec.json.decode(content, type=_Document)
             if document.version != VERSION:
                 raise msgspec.ValidationError(f"version {document.version}, expected {VERSION}")
-        except (msgspec.DecodeError, RecursionError) as problem:
+        except (msgspec.DecodeError, ValueError, RecursionError) as problem:
             self._set_aside(str(problem))
             return {}
         shift = _shift(document)
-        return {name: _moved(memory, shift) for name, memory in document.containers.items()}
+        same_boot = document.boot_id == _boot_id()
+        return {name: _moved(memory, shift, same_boot=same_boot) for name, memory in document.containers.items()}
 
     async def save(self, containers: dict[str, Memory]) -> None:
-        """Write it all, atomically and off the loop. A full disk is told once, and does not stop anything."""
+        """Have it all written, atomically and off the loop; waits for that, but never for long.
+
+        A full disk, or a mount that hangs, is told once, and does not stop anything.
+        """
         if self.path is None:
             return
-        shift = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+        boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
+        shift = boottime - time.monotonic()
         document = _Document(
             version=VERSION,
             boot_id=_boot_id(),
-            boottime=time.clock_gettime(time.CLOCK_BOOTTIME),
+            boottime=boottime,
             unix=time.time(),
             containers={name: _moved(memory, shift) for name, memory in containers.items()},
         )
-        saving = asyncio.create_task(self._put(self.path, msgspec.json.encode(document)))
-        self._saving.add(saving)
-        saving.add_done_callback(self._saving.discard)
-        await asyncio.shield(saving)  # whoever is cancelled here leaves its thread writing: the next save waits for it
+        self._latest = msgspec.json.encode(document)
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._write_latest(self.path), name="state file")
+        done, _ = await asyncio.wait([self._saving], timeout=DEADLINE_SECONDS)
+        if not done:
+            self._tell(f"not written within {DEADLINE_SECONDS:g} s: the file system hangs")
 
-    async def _put(self, path: Path, content: bytes) -> None:
-        async with self._writing:
+    async def _write_latest(self, path: Path) -> None:
+        """One write after the other, so that none tears another; whoever waits has the newest written."""
+        while self._latest is not None:
+            content, self._latest = self._latest, None
             try:
-                await asyncio.to_thread(_write, path, content)
+                await aside(KIND, partial(_write, path, content))
             except OSError as problem:
-                if self._failed != str(problem):
-                    self._failed = str(problem)
-                    log.error("state.unwritable", extra={"file": str(path), "detail": str(problem)})  # noqa: TRY400 - its errno says it all
+                self._tell(str(problem))
             else:
-                self._failed = ""
+                self._trouble = ""
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.error("state.unwritable", extra={"file": str(self.path), "detail": trouble})
 
     def _set_aside(self, problem: str) -> None:
         assert self.path is not None  # noqa: S101 - load() returned before
@@ -119,9 +145,7 @@ class StateFile:
 
 
 def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(
-        f".{path.name}.new"
-    )  # always the same: what a crash leaves is written over by the next save
+    beside = path.with_name(f".{path.name}.new")  # always the same: what a crash leaves, the next save writes over
     try:
         with beside.open("wb") as file:
             file.write(content)
@@ -150,7 +174,9 @@ def _shift(document: _Document) -> float:
     return to_monotonic + (boottime - passed) - document.boottime
 
 
-def _moved(memory: Memory, shift: float) -> Memory:
+def _moved(memory: Memory, shift: float, *, same_boot: bool = True) -> Memory:
+    """The memory with its times moved; the processes of another boot prove nothing about those of this one."""
+
     def move(moment: float | None) -> float | None:
         return None if moment is None else moment + shift
 
@@ -159,6 +185,8 @@ def _moved(memory: Memory, shift: float) -> Memory:
         hold = msgspec.structs.replace(hold, since=hold.since + shift, acted_at=move(hold.acted_at))
     return msgspec.structs.replace(
         memory,
+        identity=memory.identity if same_boot else "",
+        started=memory.started and same_boot,
         spent=tuple(t + shift for t in memory.spent),
         given_up_at=move(memory.given_up_at),
         backoff_since=move(memory.backoff_since),

@@ -1,7 +1,9 @@
 """Watches for a new instance of one container: the runtime, and the connection edge on its liveness port."""
 
 import asyncio
+import errno
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,6 +21,8 @@ CONNECT_TIMEOUT_SECONDS: Final = 1.0
 ASK_EVERY_SECONDS: Final = 1.0  # the runtime and the metrics
 ASK_TIMEOUT_SECONDS: Final = 5.0
 
+TURNED_AWAY: Final = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
+
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +32,7 @@ class Sign(msgspec.Struct, frozen=True):
     kind: str
     identity: str = ""
     started_at: float | None = None
+    first: bool = False  # the runtime tells of an instance for the first time: by itself no sign of another one
 
 
 class Watch:
@@ -38,6 +43,8 @@ class Watch:
         self.address = address
         self.runtime = runtime
         self.known: Instance | None = None  # the instance that the runtime last told of
+        self.edge = Edge()  # kept from one look-out to the next: a kill may come in the middle of it
+        self.absent = False  # the runtime's last answer was that nothing runs
         self._complained = ""
 
     async def identify(self) -> Instance | None:
@@ -51,24 +58,29 @@ class Watch:
             self._complain(f"{type(problem).__name__}: {problem}")
             return None
         self._complained = ""
+        self.absent = found is None
         return found
 
     async def another(self) -> Sign | None:
-        """Ask the runtime once: a sign when it runs another instance than the one that was known."""
+        """Ask the runtime once: a sign when it runs another instance than the one that was known, or the first one."""
         found = await self.identify()
         if found is None:
             return None
         before, self.known = self.known, found
-        if before is None or before.identity == found.identity:
+        if before is not None and before.identity == found.identity:
             return None
-        return Sign("runtime", found.identity, found.started_at)
+        return Sign("runtime", found.identity, found.started_at, first=before is None)
 
-    async def until_new(self, *, edge_counts: bool) -> Sign:
-        """Look until there is a sign of a new instance; the edge counts only where the port has been open before."""
+    async def until_new(self, *, edge_counts: bool, counters_count: Callable[[], bool] = lambda: True) -> Sign:
+        """Look until there is a sign of a new instance.
+
+        The edge counts only where the port has been open before. Counters are a sign only while ``counters_count()``:
+        until then they give the baseline.
+        """
         looking = [
             asyncio.create_task(self._until_edge(open_before=edge_counts)),
             asyncio.create_task(self._until_told()),
-            asyncio.create_task(self._until_counters()),
+            asyncio.create_task(self._until_counters(counters_count)),
         ]
         try:
             done, _ = await asyncio.wait(looking, return_when=asyncio.FIRST_COMPLETED)
@@ -80,31 +92,30 @@ class Watch:
 
     async def _until_told(self) -> Sign:
         """Sign 1: the runtime."""
+        gone = False
         while True:
             sign = await self.another()
-            if sign is not None:
+            if sign is not None and (gone or not sign.first):
                 return sign
+            gone = gone or self.absent
             await asyncio.sleep(ASK_EVERY_SECONDS)
 
-    async def _until_counters(self) -> Sign:
+    async def _until_counters(self, count: Callable[[], bool]) -> Sign:
         """Sign 2: another start time of the process, or a counter that fell, on /metrics of the liveness port."""
         before = None
         while True:
             now = await self._scrape()
-            if before is not None and now is not None and is_another(before, now) and self.known is None:
+            if before is None or not count():
+                before = before or now
+            elif now is not None and is_another(before, now) and self.known is None:
                 return Sign("counters")
-            before = now or before
             await asyncio.sleep(ASK_EVERY_SECONDS)
 
     async def _until_edge(self, *, open_before: bool) -> Sign:
         """Sign 3: two refusals in a row, then accepted; not heeded where the runtime tells instances apart."""
-        edge = Edge()
         while True:
-            answer = await self.connects()
-            if answer is False:
-                edge = rules.refused(edge)
-            elif answer:
-                edge, seen = rules.accepted(edge)
+            seen = await self._step()
+            if seen is not None:
                 if seen and open_before and self.known is None:
                     return Sign("edge")
                 open_before = True
@@ -112,29 +123,34 @@ class Watch:
 
     async def until_accepted(self) -> bool:
         """From a refused probe until the port accepts again; True when that was the edge of a new instance."""
-        edge = rules.refused(Edge())
+        self.edge = rules.refused(self.edge)
         while True:
-            answer = await self.connects()
-            if answer is False:
-                edge = rules.refused(edge)
-            elif answer:
-                return rules.accepted(edge)[1]
+            seen = await self._step()
+            if seen is not None:
+                return seen
             await asyncio.sleep(CONNECT_EVERY_SECONDS)
+
+    async def _step(self) -> bool | None:
+        """Connect once: whether this was the edge, or None where nothing was accepted."""
+        answer = await self.connects()
+        if answer is False:
+            self.edge = rules.refused(self.edge)
+        if not answer:
+            return None
+        self.edge, seen = rules.accepted(self.edge)
+        return seen
 
     async def connects(self) -> bool | None:
         """Whether the liveness port accepts a connection now; None where that can't be told."""
         if self.address is None:
             return None
-        host, port = self.address
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, host, port)
-        except ConnectionRefusedError:
-            return False
-        except (OSError, TimeoutError) as problem:
-            # A name with several addresses: all of them refused is a refusal too.
-            refused = "refused" in str(problem).lower() and "Multiple exceptions" in str(problem)
-            return False if refused else None
+                transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, *self.address)
+        except OSError as problem:  # TimeoutError is one
+            return False if _is_refusal(problem) else None
+        except ValueError:  # a name that is none
+            return None
         transport.abort()
         return True
 
@@ -144,7 +160,7 @@ class Watch:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 text = await scrape(*self.address)
-        except (OSError, TimeoutError, Fault):
+        except (OSError, ValueError, Fault):
             return None
         return marker(text) if text else None
 
@@ -152,6 +168,14 @@ class Watch:
         if text != self._complained:
             self._complained = text
             log.warning("runtime.error", extra={"container": self.name, "detail": text})
+
+
+def _is_refusal(problem: OSError) -> bool:
+    """Turned away, or no way there, at every address: for several of a name asyncio has one text, and no errno."""
+    if problem.errno is not None:
+        return problem.errno in TURNED_AWAY
+    parts = str(problem).split("[Errno ")[1:]
+    return bool(parts) and all(part.partition("]")[0] in map(str, TURNED_AWAY) for part in parts)
 
 
 def liveness_address(spec: Any) -> tuple[str, int] | None:

@@ -140,7 +140,9 @@ class Worker:
             return
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
-        stalled = self.pulse.stalled_since(moment) and result.outcome in (Outcome.FAILURE, Outcome.ERROR)
+        bad = result.outcome in (Outcome.FAILURE, Outcome.ERROR)
+        timed_out = result.reason in ("timeout", "stalled")
+        stalled = bad and self.pulse.in_doubt(moment, slot.check.timeout_seconds, timed_out=timed_out)
         if stalled:
             result = error("internal", "the agent itself stood still during this round").took(result.duration)
         slot.record(result, time.time())

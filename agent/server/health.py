@@ -18,6 +18,7 @@ class Health:
         self._source = source
         self._endpoint: Endpoint = endpoint
         self._is_readiness = endpoint in {"ready", "readyz"}
+        self._is_request = endpoint in {"healthz", "livez"}
 
     def whole(self, request: web.BaseRequest) -> web.Response:
         if self._is_plain(request) and verdict.passes(self._endpoint, self._source.standings()):
@@ -46,6 +47,8 @@ class Health:
         return not self._in_trouble and "?" not in request.raw_path and not answers.wants_json(request)
 
     def _answer(self, request: web.BaseRequest, views: Sequence[ContainerView]) -> web.Response:
+        if self._is_request and self._source.stopping:  # nobody is to restart a server because its agent leaves
+            views = [replace(view, requested=False) for view in views]
         exclude = request.query.getall("exclude", ())
         found = verdict.answer(self._endpoint, views, exclude)
         if self._in_trouble:
