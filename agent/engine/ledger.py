@@ -63,6 +63,10 @@ class Ledger:
         """An action that was decided at ``begun`` is over, done or failed: the next one waits."""
         self.backoff = backoff.restarted(self.rule.backoff, self.backoff, begun, self.around.clock())
 
+    def note(self, record: Record, problem: BaseException | None) -> None:
+        """Why the action failed, for people with access."""
+        record.detail = "" if problem is None else self.around.redact(f"{type(problem).__name__}: {problem}")
+
     def close(self, record: Record, outcome: str) -> None:
         record.outcome = outcome
         bump(self.around.stats.restarts, (record.action, record.reason, outcome))

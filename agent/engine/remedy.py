@@ -138,7 +138,7 @@ class Remedy:
             if not self._signed:
                 self.step, self.requested = "restarting", True
                 self.ledger.tell("restart.requested", record, "action", level="warning")
-                record.detail = self._text(await self._run_action(self.ledger.order("action", slot, record)))
+                self.ledger.note(record, await self._run_action(self.ledger.order("action", slot, record)))
             sign = await self._await_sign(None)
         self.ledger.close(record, "withdrawn" if sign is None else "succeeded")
         await self._over(sign, slot, record)
@@ -151,7 +151,7 @@ class Remedy:
         await self.ledger.hook("pre_restart", slot, record)
         problem = await self._run_action(self.ledger.order("action", slot, record))
         self.ledger.acted(begun)
-        record.detail = self._text(problem)
+        self.ledger.note(record, problem)
         self.ledger.close(record, "failed" if problem else "succeeded")
         await self.around.save()
         await self.ledger.hook("post_restart", slot, record)
@@ -206,7 +206,7 @@ class Remedy:
             self.leaving = True
             self.around.leave(problem.code)  # which saves
             await self._unless_leaving()
-        record.detail = self._text(problem)
+        self.ledger.note(record, problem)
         self.ledger.close(record, "failed")
         return False
 
@@ -314,6 +314,7 @@ class Remedy:
     @asynccontextmanager
     async def _looking_out(self, *, edge_counts: bool = False) -> AsyncIterator[None]:
         """Signs of a new instance are looked for meanwhile, from the decision on."""
+        edge_counts = edge_counts or self.around.container.ever_started
         watching = asyncio.create_task(self._look_out(edge_counts=edge_counts), name="watch")
         try:
             yield
@@ -322,8 +323,6 @@ class Remedy:
             await asyncio.gather(watching, return_exceptions=True)
 
     async def _look_out(self, *, edge_counts: bool) -> None:
-        container = self.around.container
-        edge_counts = edge_counts or container.ever_started
         while not self._signed:
             try:
                 self.signed(await self.around.watch.until_new(edge_counts=edge_counts, counters_count=self._is_held))
@@ -333,9 +332,6 @@ class Remedy:
 
     def _is_held(self) -> bool:
         return self.hold is not None and self.step == "holding"
-
-    def _text(self, problem: BaseException | None) -> str:
-        return "" if problem is None else self.around.redact(f"{type(problem).__name__}: {problem}")
 
     def _clear(self) -> None:
         self.step, self.requested, self.hold, self._sign = "", False, None, None
