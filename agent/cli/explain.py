@@ -40,6 +40,10 @@ def main(args: Namespace) -> int:
             warnings[finding.container].append({"code": place.code, "path": place.path, "message": place.message})
         else:
             tell([place])
+    for index, one in enumerate(loaded.config.containers):
+        written = loaded.tree.at(f"containers[{index}]").path
+        of_it = [p for p in (*loaded.warnings, *loaded.exec_nowhere) if p.path.startswith(written)]
+        warnings[one.name] += [{"code": p.code, "path": p.path, "message": p.message} for p in of_it]
     told = [
         {"name": one.name, "checks": msgspec.to_builtins(figures(one)), "warnings": warnings[one.name]}
         for one in loaded.config.containers

@@ -26,6 +26,16 @@ def is_here(host: str) -> bool:
     return True
 
 
+def reaches(host: str, listener: str | None) -> bool:
+    """Whether a connection to ``host`` may end at a listener on ``listener`` (None: on every address here)."""
+    if listener is None or not is_here(host):
+        return is_here(host)
+    mine, theirs = _address(listener), _address(host)
+    if mine is None or theirs is None or mine.is_unspecified or theirs.is_unspecified:
+        return is_loopback(host) or mine is None or mine.is_unspecified
+    return mine == theirs
+
+
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)

@@ -53,6 +53,7 @@ def build(decoder: Decoder, root: Node) -> tuple[Config | None, list[Problem]]:
     drafts: Any = document.containers
     around = Surroundings(
         document.server.port,
+        document.server.host,
         document.state_file,
         frozenset(document.allow_hosts) | {fields.host for _, fields in drafts},
     )

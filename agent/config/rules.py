@@ -8,7 +8,7 @@ import msgspec
 from agent.config.checks import Draft
 from agent.config.choices import Choice
 from agent.config.decode import Decoder, struct_fields
-from agent.config.hosts import is_here
+from agent.config.hosts import is_here, reaches
 from agent.config.problems import Problem
 from agent.config.shapes import ContainerFields
 from agent.config.tree import Node
@@ -21,6 +21,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     """What a container's rules need to know of the rest of the document."""
 
     server_port: int
+    server_host: str | None  # None: every address
     state_file: str | None
     allowed_hosts: frozenset[str]
 
@@ -43,7 +44,7 @@ def check_targets(
         if isinstance(host, str):
             _allowed(decoder, draft.choice.node.at("host"), host, around)
         target = host if isinstance(host, str) else container.host
-        if port is not None and port == around.server_port and is_here(target):
+        if port is not None and port == around.server_port and reaches(target, around.server_host):
             place = draft.choice.node.at("port")
             decoder.report(place, f"port {port} is the agent's own listener: it would judge itself")
 
@@ -75,7 +76,8 @@ def _named_port(decoder: Decoder, node: Node, container: ContainerFields, choice
 
 
 def _allowed(decoder: Decoder, place: Node, host: str, around: Surroundings) -> None:
-    if host not in around.allowed_hosts and not is_here(host):
+    is_url = bool(set(host) & set("@/?#"))  # told elsewhere, and not repeated: there may be a password in it
+    if host not in around.allowed_hosts and not is_here(host) and not is_url:
         decoder.report(place, f"{place.raw} is not this pod, nor a container's host: add it to allow_hosts")
 
 

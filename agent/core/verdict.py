@@ -112,10 +112,10 @@ def state(view: ContainerView) -> State:
         return view.phase
     if view.requested:
         return "restarting"
+    if not view.running:  # policy Never: nobody is expected to start it
+        return "down"
     if not view.started:
         return "starting"
-    if not view.running:
-        return "down"
     return _state_of_reasons(view.checks) or ("ready" if is_ready(view) else "unready")
 
 

@@ -9,7 +9,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 def host_problem(host: str) -> str | None:
     if not host or re.search(r"[\s/?#@\x00-\x1f\x7f]", host):
-        return f"{host!r} is not a host: write a name or an address only, no scheme, port or path"
+        # Not repeated: somebody may have put a whole URL here, with a password in it.
+        return "this is not a host: write a name or an address only, no scheme, user, port or path"
     if host.startswith("["):
         return "write an IPv6 address without brackets"
     if host.count(":") == 1:
