@@ -104,7 +104,8 @@ def test_lines(what: str, endpoint: Endpoint, view: ContainerView, lines: list[s
         (_view(phase="restarting", running=False), "restarting"),
         (_view(phase="holding", running=False, started=False), "holding"),
         (_view(requested=True, started=False), "restarting"),
-        (_view(started=False, running=False), "starting"),
+        (_view(started=False, running=False), "down"),  # nobody is expected to start it
+        (_view(started=False), "starting"),
         (_view(running=False), "down"),
         (_view(_check("liveness", "l", FAILURE, "refused")), "down"),
         (_view(_check("liveness", "l", FAILURE, "hung"), _check("readiness", "r", FAILURE, "refused")), "down"),
