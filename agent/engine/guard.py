@@ -9,7 +9,7 @@ from agent.core import instance as signs
 from agent.core.backoff import BackoffState
 from agent.core.budget import BudgetState
 from agent.core.instance import Asks, Edge
-from agent.core.model import CheckType, Published, Result, Target, failure
+from agent.core.model import CheckType, Outcome, Published, Result, Target, failure
 from agent.core.settings import Container as Spec
 from agent.core.verdict import ContainerView, Standing, State, state
 from agent.engine.container import Container, Sentence, Slot
@@ -222,6 +222,11 @@ class Guard:
         return another
 
     def _on_result(self, slot: Slot, result: Result) -> None:
+        if self.remedy.busy and result.outcome in (Outcome.SUCCESS, Outcome.WARNING) and self._at_address(slot):
+            # A probe may be the first to be accepted: the edge as well, before the recovery withdraws everything.
+            self.watch.edge, seen = signs.accepted(self.watch.edge)
+            if seen and self.container.ever_started and self.watch.known is None:
+                self.remedy.signed(Sign("edge"))
         refused = result.reason == "refused" and self.container.running and self.container.started
         if refused and not self.remedy.busy and (self._edge is None or self._edge.done()) and self._at_address(slot):
             self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
