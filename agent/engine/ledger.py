@@ -47,7 +47,7 @@ class Ledger:
         )
         why = brakes.why_not(self.rule, situation)
         if why:
-            self._suppress(slot, why, now)
+            self.suppress(slot, why, now)
         else:
             self.suppressed = ""
         return not why
@@ -125,7 +125,8 @@ class Ledger:
         """Run one of the hooks around a restart now; it has no veto."""
         await self.around.hooks.run(getattr(self.rule.hooks, name), self.order(name, slot, record))
 
-    def _suppress(self, slot: Slot, why: str, now: float) -> None:
+    def suppress(self, slot: Slot, why: str, now: float) -> None:
+        """Count and tell a kill that is wanted and not done."""
         bump(self.around.stats.suppressed, why)
         if why == "budget":
             self.give_up(slot, now)

@@ -292,8 +292,8 @@ class Remedy:
         self._clear()
         now = self.around.clock()
         self.around.container.resume(now)
-        if not self.ledger.permits(slot, now):  # as it is for every failed round from now on
-            self.around.container.wanted = slot
+        self.ledger.suppress(slot, "dry_run" if self.rule.dry_run else "budget", now)  # see `_may_retry`
+        self.around.container.wanted = slot
         await self.around.save()
 
     @property
