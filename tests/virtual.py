@@ -53,8 +53,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def jump(self) -> None:
-        """To the next timer, exactly: sums of floats would come out a hair beside it."""
-        self.now = max(self.now, self._scheduled[0].when())  # type: ignore[attr-defined]
+        """To the next timer. What sums of floats put a hair beside a moment is at it: loops take timers that early."""
+        self.now = max(self.now, round(self._scheduled[0].when(), 9))  # type: ignore[attr-defined]
 
     def block(self, seconds: float) -> None:
         """What blocking code does: the clock runs on and the loop does not."""

@@ -27,6 +27,7 @@ class Life:
         self.known = self.dice.random() < 0.5  # whether a runtime tells instances apart
         self.never = self.dice.random() < 0.1
         self.memory: Memory | None = None
+        self.resumed = 0.0  # when this process took up a hold
         self.ward: Ward
         self.kills: list[tuple[float, str, bool]] = []  # when, of which type, and whether it was started
 
@@ -81,6 +82,7 @@ class Life:
         ward = self.ward = Ward(self.spec())
         await ward.guard.begin(self.memory)
         self.check_memory(ward)
+        self.resumed = loop.time() if ward.guard.remedy.hold is not None else 0.0
         guard, life = ward.guard, ward.guard.on_kill
 
         def noted(slot: Any, now: float) -> None:
@@ -129,8 +131,10 @@ class Life:
         view, now = ward.view, virtual_loop().time()
         hold = ward.guard.remedy.hold
         if hold is not None:
-            assert hold.acted_at is not None
-            assert now - hold.acted_at <= ASSUMED + 1, "no hold lasts for ever"
+            if hold.acted_at is None:
+                assert self.action.running or self.resumed, "the action is running, or its end was not seen"
+            since = max(self.resumed, hold.since) if hold.acted_at is None else hold.acted_at
+            assert self.never or now - since <= ASSUMED + 1, "no hold lasts for ever"
             assert not view.running, "held: nothing is probed"
         assert not (view.ready and not view.started), "ready implies started"
         assert not (view.phase and view.ready), "who is drained, restarted, held or given up is not ready"

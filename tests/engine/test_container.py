@@ -218,7 +218,7 @@ def test_a_spared_startup_check_goes_on_and_may_still_succeed() -> None:
 
 def test_while_a_restart_is_asked_for_the_container_is_probed_on_from_its_startup_checks() -> None:
     case = full(Sentence.ASK)
-    assert case.rounds("live:ff") == ["liveness Failure", "kill live", "not started", "not ready"]
+    assert case.rounds("live:ff") == ["liveness Failure", "startup Unknown", "kill live", "not started", "not ready"]
     assert case.container.running
     assert case.published("start") == "Unknown"
     assert case.rounds("live:s ready:s") == [], "startup first"

@@ -5,6 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
 
 from agent.engine.pulse import Pulse
 from tests.virtual import run_virtual, virtual_loop
@@ -91,26 +95,63 @@ def test_the_lag_that_is_shown_is_the_worst_of_the_last_fifteen_seconds() -> Non
             pulse.stop()
         return seen
 
-    assert run_virtual(work) == [0.0, 2.75, 2.75, 0.0]
+    assert run_virtual(work) == [0.0, 2.9, 2.9, 0.0]
 
 
-def test_a_stall_is_one_only_past_a_second_and_concerns_what_began_before_its_end() -> None:
-    async def work() -> list[bool]:
-        pulse, loop = Pulse(), virtual_loop()
-        pulse.start()
-        try:
-            seen = []
-            for block in (0.9, 2.0):
-                began = loop.time()
-                await asyncio.sleep(0.1)
-                loop.block(block)
-                await asyncio.sleep(0.3)
-                seen += [pulse.stalled_since(began), pulse.stalled_since(loop.time())]
-        finally:
-            pulse.stop()
-        return seen
+@asynccontextmanager
+async def blocked(seconds: float) -> AsyncIterator[Pulse]:
+    """A pulse whose loop was blocked once, from 1 s on, and has beaten again since."""
+    pulse = Pulse()
+    pulse.start()
+    try:
+        await asyncio.sleep(1)
+        virtual_loop().block(seconds)
+        await asyncio.sleep(0.1)
+        yield pulse
+    finally:
+        pulse.stop()
 
-    assert run_virtual(work) == [False, False, True, False]
+
+def test_how_long_it_stood_still_counts_for_what_began_before_its_end() -> None:
+    async def work() -> list[float]:
+        async with blocked(2) as pulse:
+            return [round(pulse.late_since(moment), 2) for moment in (0.5, 1.0, 2.9, 3.05)]
+
+    assert run_virtual(work) == [1.9, 1.9, 1.9, 0.0]
+
+
+@pytest.mark.parametrize(("block", "impaired"), [(0.3, False), (0.55, False), (0.65, True), (5, True)])
+def test_for_two_seconds_after_a_stall_of_half_a_second_the_agent_is_impaired(block: float, impaired: bool) -> None:
+    async def work() -> tuple[bool, bool, bool]:
+        async with blocked(block) as pulse:
+            end = 1 + block
+            return pulse.impaired(end), pulse.impaired(end + 1.99), pulse.impaired(end + 2.2)
+
+    assert run_virtual(work) == (impaired, impaired, False)
+
+
+@pytest.mark.parametrize(
+    ("block", "timeout", "timed_out", "doubt"),
+    [
+        (0.65, 1.0, False, True),
+        (0.55, 1.0, False, False),  # it answered, and the agent was not long away
+        (0.4, 1.0, True, True),  # a quarter of its time was not its own
+        (0.3, 1.0, True, False),
+        (0.4, 5.0, True, False),
+        (0.65, 60.0, True, True),  # never more patient than with an answer
+        (0.2, 0.1, True, True),
+        (0.1, 0.1, True, False),  # a beat's own length is no doubt
+    ],
+)
+def test_a_failure_is_in_doubt_when_the_agent_stood_still_during_the_round(
+    block: float, timeout: float, timed_out: bool, doubt: bool
+) -> None:
+    async def work() -> tuple[bool, bool]:
+        async with blocked(block) as pulse:
+            began = pulse.in_doubt(0.95, timeout, timed_out=timed_out)
+            return began, pulse.in_doubt(virtual_loop().time(), timeout, timed_out=timed_out)
+
+    assert run_virtual(work) == (doubt, False), "and what began after it is not"
 
 
 def test_a_stopped_pulse_leaves_no_thread_and_no_timer() -> None:

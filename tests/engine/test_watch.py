@@ -45,7 +45,8 @@ def test_the_runtimes_word_is_a_sign_once() -> None:
     async def work() -> None:
         server = Server()
         watch = Watch("model", None, server)
-        assert await watch.another() is None, "the first word only tells what there is"
+        assert await watch.another() == Sign("runtime", "run 1", first=True), "by itself no sign of another one"
+        assert await watch.another() is None
         server.start()
         assert await watch.another() == Sign("runtime", "run 2")
         assert await watch.another() is None
