@@ -39,7 +39,7 @@ class Kubelet:
         started_for = None if self.started is None else now - self.started
         self.asks, another = instance.asked(self.asks, now, started_for=started_for, held=self.held)
         if another:
-            self.asks = Asks(self.asks.last, self.asks.shortest)
+            self.asks = instance.of_new_instance(self.asks, asking=True)
             self.started, self.held = None, False
         return 200 if started_for is not None and not another and not self.held else 503
 
@@ -62,30 +62,67 @@ def test_who_was_told_200_and_asks_again_asks_for_another_instance() -> None:
     assert kubelet.ask(520.0) == 200
 
 
+def told(started: float, asked: float) -> Kubelet:
+    """A kubelet that asked before the start and was told of it at ``asked``."""
+    kubelet = Kubelet()
+    assert kubelet.ask(started - 1) == 503
+    kubelet.started = started
+    assert kubelet.ask(asked) == 200
+    return kubelet
+
+
 def test_a_new_instance_that_is_asked_about_soon_after_the_last_answer_is_seen() -> None:
     """A crash right after the start: the gap says nothing, the answer does."""
-    kubelet = Kubelet(started=0.0)
-    assert kubelet.ask(3.0) == 200
-    assert kubelet.ask(4.0) == 503
+    assert told(1.0, 3.0).ask(4.0) == 503
 
 
 def test_an_answer_that_was_lost_heals() -> None:
     """The kubelet never got its 200 and asks again: taken for a new instance once, told 200 when that has started."""
-    kubelet = Kubelet(started=0.0)
-    assert kubelet.ask(10.0) == 200  # lost
+    kubelet = told(1.0, 10.0)  # lost
     assert kubelet.ask(20.0) == 503
     kubelet.started = 21.0  # the startup check passes again at once
     assert kubelet.ask(30.0) == 200
 
 
-def test_the_first_question_of_an_agent_that_has_just_started_is_answered() -> None:
-    """The agent's own restart: it believes at once that the container started, and the kubelet is still asking."""
-    assert Kubelet(started=0.0).ask(9.0) == 200
+@pytest.mark.parametrize("first", [0.0, 9.0, 500.0])
+def test_the_first_question_ever_while_started_is_about_another_instance(first: float) -> None:
+    """The agent's own restart, say: it believes at once that the container started, and a kubelet is still asking."""
+    kubelet = Kubelet(started=0.0)
+    assert kubelet.ask(first) == 503
+    assert kubelet.asks.asking
+    kubelet.started = first + 1
+    assert kubelet.ask(first + 10) == 200
+    assert (kubelet.asks.told, kubelet.asks.asking) == (True, False)
 
 
-def test_a_question_long_after_the_start_without_any_before_is_a_sign() -> None:
-    """The agent restarted and does not remember telling; nobody asked for two periods, so somebody else does now."""
-    assert Kubelet(started=0.0).ask(20.0) == 503
+def test_who_asked_before_the_start_is_told_of_it_however_late() -> None:
+    kubelet = Kubelet()
+    assert kubelet.ask(0.0) == 503
+    kubelet.started = 1.0
+    assert kubelet.ask(1000.0) == 200, "it has been asking all along, if seldom"
+
+
+@pytest.mark.parametrize(("started_for", "answer"), [(19.9, 200), (20.0, 503)])
+def test_a_new_instance_that_the_kubelet_did_not_tell_of_is_asked_about_within_two_periods(
+    started_for: float, answer: int
+) -> None:
+    """Its start was seen by the runtime: the kubelet asks about it soon, or it means yet another one."""
+    kubelet = told(1.0, 10.0)
+    kubelet.asks = instance.of_new_instance(Asks(kubelet.asks.last, 10.0, told=True), asking=False)
+    kubelet.started = 100.0
+    assert kubelet.ask(100.0 + started_for) == answer
+
+
+def test_a_new_instance_begins_with_nobody_told() -> None:
+    asks = Asks(7.0, 3.0, told=True)
+    assert instance.of_new_instance(asks, asking=False) == Asks(7.0, 3.0)
+    assert instance.of_new_instance(asks, asking=True) == Asks(7.0, 3.0, asking=True)
+
+
+def test_who_was_told_and_asks_in_a_liveness_hold_asks_for_another_instance_at_once() -> None:
+    """No silence is needed: whoever was told 200 asks about that instance never again."""
+    asks, another = instance.asked(Asks(100.0, 10.0, told=True), 101.0, started_for=None, held=True)
+    assert (another, asks.told, asks.asking) == (True, False, True)
 
 
 def test_the_shortest_interval_is_the_kubelets_period() -> None:
@@ -137,3 +174,32 @@ def test_a_kubelet_that_keeps_to_its_protocol_is_told_200_exactly_once(gaps: lis
         doubts += now > starts + gap and kubelet.started is None
         now += gap
     assert told == 1
+
+
+@given(
+    st.lists(st.floats(0.001, 1000), min_size=1, max_size=8),
+    st.builds(
+        Asks, st.none() | st.floats(0, 100), st.none() | st.floats(0.1, 30), told=st.booleans(), asking=st.booleans()
+    ),
+    st.floats(0, 200),
+    st.booleans(),
+)
+def test_no_kubelet_is_answered_503_twice_while_the_container_is_started(
+    gaps: list[float], asks: Asks, first: float, at_once: bool
+) -> None:
+    """Whatever its intervals and whatever was before: a doubt costs it one question, never a loop of restarts.
+
+    With ``at_once`` the new instance that the doubt begins is started by the next question, else it never stopped.
+    """
+    now, answers = 100.0 + first, []
+    started = 100.0
+    for gap in gaps:
+        asks, another = instance.asked(asks, now, started_for=now - started, held=False)
+        answers.append(503 if another else 200)
+        if another:
+            asks = instance.of_new_instance(asks, asking=True)
+            started = now + gap if at_once else started
+        else:
+            break
+        now += gap
+    assert 503 not in answers[1:]
