@@ -12,6 +12,7 @@ from agent.core.budget import BudgetState
 from agent.core.settings import Restart
 from agent.core.verdict import Record
 from agent.engine.container import Slot
+from agent.engine.statefile import Hold
 from agent.engine.stats import bump
 from agent.engine.surroundings import Surroundings
 
@@ -56,6 +57,12 @@ class Ledger:
         """A record of one attempt, which uses one of the budget."""
         self.budget = budget.spend(self.rule.budget, self.budget, self.around.clock())
         record = Record(time=time.time(), action=self.rule.action_name, reason=_reason(slot), check=slot.path)
+        self.records.append(record)
+        return record
+
+    def reopen(self, hold: Hold) -> Record:
+        """The record of an attempt that an earlier process has paid for."""
+        record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
         self.records.append(record)
         return record
 

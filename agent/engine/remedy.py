@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -92,9 +91,7 @@ class Remedy:
         self.cause, self.hold = hold.check, hold
         self.step, self.requested = "holding", True
         self._sign = asyncio.get_running_loop().create_future()
-        record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
-        self.ledger.records.append(record)
-        self._start(self._resumed, record)
+        self._start(self._resumed, self.ledger.reopen(hold))
 
     def signed(self, sign: Sign | None) -> None:
         """A new instance was seen while a kill is under way, or (None) what it was for has passed."""
