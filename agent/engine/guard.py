@@ -229,6 +229,7 @@ class Guard:
                 self.remedy.signed(Sign("edge"))
         refused = result.reason == "refused" and self.container.running and self.container.started
         if refused and not self.remedy.busy and (self._edge is None or self._edge.done()) and self._at_address(slot):
+            self.watch.refused()
             self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
 
     def _at_address(self, slot: Slot) -> bool:

@@ -137,7 +137,8 @@ class Remedy:
                 self.ledger.tell("restart.requested", record, "action", level="warning")
                 self.ledger.note(record, await self._run_action(self.ledger.order("action", slot, record)))
             sign = await self._await_sign(None)
-        self.ledger.close(record, "withdrawn" if sign is None else "succeeded")
+        # A new instance that came before anything was asked for is no success of the asking.
+        self.ledger.close(record, "succeeded" if sign is not None and self.requested else "withdrawn")
         await self._over(sign, slot, record)
 
     async def _tell_only(self, slot: Slot) -> None:

@@ -121,9 +121,12 @@ class Watch:
                 open_before = True
             await asyncio.sleep(CONNECT_EVERY_SECONDS)
 
+    def refused(self) -> None:
+        """A probe of the port was refused: noted at once, since a kill may end the look-out that follows."""
+        self.edge = rules.refused(self.edge)
+
     async def until_accepted(self) -> bool:
         """From a refused probe until the port accepts again; True when that was the edge of a new instance."""
-        self.edge = rules.refused(self.edge)
         while True:
             seen = await self._step()
             if seen is not None:
@@ -134,7 +137,7 @@ class Watch:
         """Connect once: whether this was the edge, or None where nothing was accepted."""
         answer = await self.connects()
         if answer is False:
-            self.edge = rules.refused(self.edge)
+            self.refused()
         if not answer:
             return None
         self.edge, seen = rules.accepted(self.edge)
