@@ -19,6 +19,7 @@ class Network:
         self.open: set[tuple[str, int]] = set()
         self.silent: set[tuple[str, int]] = set()
         self.dialled: list[tuple[float, bool]] = []  # when, and whether it was accepted
+        self.problem: Exception | None = None  # instead of any answer
 
 
 class Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type, unused-ignore]
@@ -62,6 +63,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
         address = (host, port)
+        if self.network.problem is not None:
+            raise self.network.problem
         if address in self.network.silent:
             await asyncio.Event().wait()
         accepted = address in self.network.open

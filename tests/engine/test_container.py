@@ -207,6 +207,15 @@ def test_a_dry_run_counts_from_nothing_after_each_would_be_kill() -> None:
     assert case.court.asked == 3
 
 
+def test_a_would_be_kill_of_a_dry_run_has_every_startup_and_liveness_check_count_from_nothing() -> None:
+    numbers = {"failure_threshold": 3}
+    checks = [check("liveness", None, name="a", **numbers), check("liveness", None, name="b", **numbers)]
+    case = Case(Sentence.SPARE_AND_RESET, container(*checks, check("readiness", None, name="ready", **numbers)))
+    case.rounds("b:ff ready:ff a:fff")
+    runs = {slot.check.name: slot.state.run for slot in case.container.slots}
+    assert runs == {"a": 0, "b": 0, "ready": 2}
+
+
 def test_a_spared_startup_check_goes_on_and_may_still_succeed() -> None:
     case = Case(Sentence.SPARE, container(check("startup", None, name="start", failure_threshold=2)))
     assert case.rounds("start:fff") == ["startup Failure"]

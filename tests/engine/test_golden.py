@@ -96,6 +96,17 @@ def test_a_fractional_delay_is_over_when_it_says_so() -> None:
     assert (2.1, "ready", True) in run({"readiness": tcp(initial_delay_seconds=2.1, period_seconds=0.7)}, 3)
 
 
+def test_beats_of_one_moment_are_one_instant_though_not_one_float() -> None:
+    """2 * 0.3 and 6 * 0.1: both rounds see the status at the instant's beginning."""
+    checks = {
+        "startup": tcp(period_seconds=0.3, failure_threshold=9),
+        "liveness": tcp(period_seconds=0.1, failure_threshold=1),
+    }
+    events = run(checks, 0.75, startup="ffs", liveness="f")
+    assert [when for when, event, value in events if (event, value) == ("started", True)] == [0.6]
+    assert [when for when, event, _ in events if event == "kill"] == [0.7], "liveness at 0.6 was not started yet"
+
+
 def test_startup_that_always_fails_kills_at_its_threshold_although_liveness_would_pass() -> None:
     """E13, and E14: a startup check with patience holds liveness back."""
     assert [

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from agent.actions import Order
 from agent.core.settings import Backoff, Budget, Drain, Hooks
 from agent.engine.statefile import Hold, Memory
+from agent.runtimes import Instance
 from tests.engine.scripted import ADDRESS, Acts, Letters, Look, Server, Ward, at, check, container, fails, guarded
 from tests.virtual import run_virtual, virtual_loop
 
@@ -358,6 +359,85 @@ def test_an_action_that_was_still_to_come_is_decided_anew() -> None:
     run_virtual(work, start=100.0)
 
 
+UNSEEN = replace(HELD, hold=Hold(since=95.0, check="liveness/it", reason="timeout", action="scripted"))
+"""The agent was killed while its action ran."""
+
+
+@pytest.mark.parametrize("runtime", [True, False])
+def test_an_action_whose_end_nobody_saw_is_waited_for_where_no_process_is_to_be_seen(runtime: bool) -> None:
+    async def work() -> None:
+        server = Server()
+        ward = await remembered(UNSEEN, server, **({} if runtime else {"runtime": None}))
+        assert not runtime or ward.view.phase == "", "the process is there: decided anew"
+        await ward.guard.close()
+        server.stop()
+        ward = await remembered(UNSEEN, server, **({} if runtime else {"runtime": None}))
+        server.stop()
+        ward.guard.work(lambda _: 0.0)
+        await at(103)
+        assert (ward.view.phase, ward.view.running, ward.healthz()) == ("holding", False, 503)
+        server.start()
+        await at(104.5)
+        assert (ward.view.phase, ward.view.instance, ward.outcomes()) == ("", 3, ["succeeded"])
+        assert ward.container.spec.restart.action.begun == []
+        await ward.guard.close()
+
+    run_virtual(work, start=100.0)
+
+
+def test_an_action_whose_end_nobody_saw_is_assumed_to_have_worked_in_the_end() -> None:
+    async def work() -> None:
+        server = Server()
+        server.stop()
+        ward = await remembered(UNSEEN, server, assume_restarted_seconds=60)
+        ward.guard.work(lambda _: 0.0)
+        await at(159)
+        assert ward.view.phase == "holding"
+        await at(160.5)
+        assert (ward.view.phase, ward.view.instance, ward.outcomes()) == ("", 3, ["timed_out"])
+        await ward.guard.close()
+
+    run_virtual(work, start=100.0)
+
+
+def test_with_policy_never_what_was_killed_once_is_not_killed_by_the_next_process() -> None:
+    async def work() -> None:
+        server = Server(letter="f")
+        ward = await remembered(HELD, server, policy="Never")
+        ward.guard.work(lambda _: 0.0)
+        await at(1000)
+        assert ward.container.spec.restart.action.begun == []
+        assert (ward.view.running, ward.view.phase, ward.healthz()) == (False, "", 200)
+        assert ward.guard.memory().hold == HELD.hold, "and neither by the one after it"
+        server.start()
+        await at(1003)
+        assert (ward.view.instance, ward.view.ready) == (3, True)
+        await ward.guard.close()
+
+    run_virtual(work, start=100.0)
+
+
+class Dated(Server):
+    """A runtime that knows when its instance started."""
+
+    async def instance(self) -> Instance | None:
+        found = await super().instance()
+        return found and Instance(found.identity, -300.0, found.pid)
+
+
+def test_when_the_instance_started_is_learned_when_the_runtime_first_tells() -> None:
+    async def work() -> None:
+        server = Dated(broken_runtime=True)
+        async with guarded(spec_of(server, Acts())) as ward:
+            await at(4)
+            assert ward.container.started_at == 0.0
+            server.broken_runtime = False
+            await at(7)
+            assert (ward.container.started_at, ward.view.instance) == (-300.0, 1)
+
+    run_virtual(work)
+
+
 @pytest.mark.parametrize(
     "memory",
     [
@@ -466,6 +546,40 @@ def test_a_request_whose_check_a_reload_took_away_is_withdrawn() -> None:
     run_virtual(work)
 
 
+def test_a_request_is_withdrawn_where_a_reload_has_the_agent_act_by_itself() -> None:
+    async def work() -> None:
+        server, action = Server(letter="f"), Acts()
+        spec = container(check("liveness", Look(server)), action=Acts(holds=False), action_name="none", runtime=server)
+        async with guarded(spec) as ward:
+            await at(5)
+            assert ward.healthz() == 503
+            rule = replace(spec.restart, action=action, action_name="scripted")
+            await ward.guard.replace(replace(spec, restart=rule))
+            await at(6)
+            assert (ward.healthz(), ward.outcomes(), action.begun) == (200, ["withdrawn"], [])
+            await at(11)
+            assert action.begun == [10.0], "the check still fails"
+
+    run_virtual(work)
+
+
+def test_a_reload_to_a_dry_run_ends_the_retries_of_a_failed_action() -> None:
+    async def work() -> None:
+        server, action = Server(), Acts(fails)
+        spec = spec_of(server, action, backoff=Backoff(initial_seconds=20))
+        async with guarded(spec) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(12)
+            await ward.guard.replace(replace(spec, restart=replace(spec.restart, dry_run=True)))
+            await at(300)
+            assert (len(action.begun), ward.outcomes()) == (1, ["failed"])
+            assert (ward.view.phase, ward.view.running, ward.healthz()) == ("", True, 200)
+            assert ward.view.suppressed == "dry_run"
+
+    run_virtual(work)
+
+
 # -- hooks ------------------------------------------------------------------------
 
 
@@ -528,6 +642,47 @@ def test_transitions_are_counted_and_told_and_initial_values_are_not() -> None:
             assert ward.guard.stats.transitions == {("readiness", "Success"): 1, ("readiness", "Failure"): 1}
             told = [(t, e.name) for t, e in ward.said if e.kind == "transition" and e.name.startswith("readiness")]
             assert told == [(0.0, "readiness.success"), (20.0, "readiness.failure")]
+
+    run_virtual(work)
+
+
+def test_a_value_that_a_new_instance_resets_is_a_transition() -> None:
+    """Else the counts of a check that failed, was restarted and failed again would say Failure twice and no Success."""
+
+    async def work() -> None:
+        server = Server()
+        async with guarded(spec_of(server, Acts(server.start))) as ward:
+            for moment in (5, 25):
+                await at(moment)
+                server.letter = "f"
+            await at(60)
+            kinds = [value for kind, value in ward.guard.stats.transitions if kind == "liveness"]
+            assert sorted(kinds) == ["Failure", "Success"]
+            assert ward.guard.stats.transitions["liveness", "Failure"] == 2
+            assert ward.guard.stats.transitions["liveness", "Success"] == 2
+            told = [e.name for _, e in ward.said if e.name.startswith("liveness")]
+            assert told == ["liveness.failure", "liveness.success"] * 2
+
+    run_virtual(work)
+
+
+def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def raises(event: Any) -> None:
+        raise ZeroDivisionError(event.name)
+
+    async def work() -> None:
+        server, heard = Server(), []
+        spec = spec_of(server, Acts(server.start))
+        async with guarded(spec) as ward:
+            ward.guard.bus.subscribe(raises)
+            ward.guard.bus.subscribe(heard.append)
+            await at(5)
+            server.letter = "f"
+            await at(30)
+            assert (ward.view.instance, ward.view.ready, ward.guard.healthy()) == (2, True, [])
+            assert [event.name for event in heard] == [e.name for _, e in ward.said][-len(heard) :]
+            assert len(heard) > 5
+        assert "listener.error" in [record.getMessage() for record in caplog.records]
 
     run_virtual(work)
 

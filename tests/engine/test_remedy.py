@@ -9,6 +9,7 @@ import pytest
 from agent.actions import ExitRequested, Order
 from agent.core.settings import Backoff, Budget, Drain, Hooks
 from agent.engine.container import Sentence
+from agent.engine.statefile import Hold
 from tests.engine.scripted import ADDRESS, Acts, Look, Server, Tells, Ward, at, check, container, fails, guarded
 from tests.virtual import Network, run_virtual, virtual_loop
 
@@ -216,8 +217,10 @@ def test_with_the_budget_gone_after_a_failed_action_the_same_instance_is_probed_
             assert len(action.begun) == 2
             assert (ward.view.phase, ward.healthz(), ward.view.ready, ward.view.instance) == ("given_up", 200, False, 1)
             assert len(give_up.begun) == 1
+            assert (ward.view.suppressed, ward.guard.stats.suppressed) == ("budget", {"budget": 1})
             server.letter = "s"
             await at(120)
+            assert ward.view.suppressed == "", "nothing is wanted any more"
             assert ward.container.started, "it is probed, from its startup checks on"
             assert ward.container.ready
             assert not ward.view.ready, "given up is not ready"
@@ -418,6 +421,94 @@ def test_a_server_that_comes_back_by_itself_during_the_drain_is_not_killed() -> 
     run_virtual(work)
 
 
+def test_a_crash_and_return_during_the_drain_is_seen_at_once_also_without_a_runtime() -> None:
+    async def work() -> None:
+        server, action = Server(), Acts()
+        async with ward_of(server, action, runtime=None, drain=Drain(max_seconds=300)) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(12)
+            server.restart_in(5)
+            await at(17.5)
+            assert (ward.view.instance, ward.view.phase, ward.outcomes()) == (2, "", ["withdrawn"])
+            await at(400)
+            assert action.begun == []
+
+    run_virtual(work)
+
+
+def test_a_refusal_before_the_decision_and_one_after_it_are_two_in_a_row() -> None:
+    """The kill comes in the middle of the edge: the watch that begins with it goes on where the other one was."""
+
+    async def work() -> None:
+        server, action = Server(), Acts()
+        rule = {"runtime": None, "drain": Drain(max_seconds=30)}
+        async with ward_of(server, action, **rule) as ward:
+            await at(9.9)
+            server.restart_in(0.15)
+            await at(11)
+            assert (ward.view.instance, ward.outcomes(), action.begun) == (2, ["withdrawn"], [])
+
+    run_virtual(work)
+
+
+class Slow(Ward):
+    """Its state file takes three seconds to write."""
+
+    async def _save(self) -> None:
+        await asyncio.sleep(3)
+        await super()._save()
+
+
+def test_a_sign_while_the_state_is_saved_before_the_action_stops_the_action() -> None:
+    async def work() -> None:
+        server, action = Server(), Acts()
+        spec = container(check("liveness", Look(server)), action=action, runtime=server)
+        ward = Slow(spec)
+        await ward.guard.begin(None)
+        ward.guard.work(lambda _: 0.0)
+        await at(5)
+        server.letter = "f"
+        await at(11)
+        assert ward.view.phase == "restarting"
+        server.start()
+        await at(18)
+        assert (action.begun, ward.view.instance, ward.outcomes()) == ([], 2, ["withdrawn"])
+        assert ward.guard.memory().hold is None
+        await ward.guard.close()
+
+    run_virtual(work)
+
+
+def test_the_hold_is_on_disk_before_the_action_and_gone_when_the_action_failed() -> None:
+    async def work() -> None:
+        server, action = Server(), Acts(fails, takes=20)
+        async with ward_of(server, action, backoff=Backoff(initial_seconds=50)) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(15)
+            for memory in (ward.saved[-1], ward.guard.memory()):
+                assert memory.hold == Hold(since=10.0, check="liveness/it", reason="status", action="scripted")
+            assert ward.saved[-1].backoff_since == 10.0, "an agent killed now does not act again at once"
+            await at(31)
+            assert (ward.saved[-1].hold, ward.guard.memory().hold) == (None, None)
+
+    run_virtual(work)
+
+
+def test_after_the_action_the_hold_says_when_it_was() -> None:
+    async def work() -> None:
+        server = Server()
+        async with ward_of(server, Acts(takes=20)) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(31)
+            assert ward.saved[-1].hold is not None
+            assert (ward.saved[-1].hold.since, ward.saved[-1].hold.acted_at) == (10.0, 30.0)
+
+    run_virtual(work)
+
+
 def test_a_startup_kill_is_carried_out_too() -> None:
     async def work() -> None:
         server = Server(letter="f")
@@ -499,6 +590,39 @@ def test_the_kubelet_tells_of_a_restart_that_nobody_else_saw() -> None:
             await at(14)
             assert ward.view.started
             assert not ward.guard.asked_startup()
+
+    run_virtual(work)
+
+
+def test_the_kubelet_and_the_runtime_telling_of_one_restart_are_one_new_instance() -> None:
+    async def work() -> None:
+        server = Server()
+        async with hold(server) as ward:
+            await at(3)
+            assert ward.guard.asked_startup(), "the first question ever, while started"
+            await at(12)
+            assert (ward.view.instance, ward.view.identity) == (2, "run 1")
+            assert not ward.guard.asked_startup()
+            await at(20.1)
+            server.start()
+            assert ward.guard.asked_startup()
+            await at(30)
+            assert (ward.view.instance, ward.view.identity) == (3, "run 2")
+
+    run_virtual(work)
+
+
+def test_who_was_told_and_asks_during_a_hold_ends_it() -> None:
+    async def work() -> None:
+        server = Server()
+        async with hold(server, runtime=None) as ward:
+            ward.guard.asked_startup()
+            await at(4)
+            assert not ward.guard.asked_startup(), "told"
+            await killed(ward, server)
+            assert ward.guard.asked_startup(), "six seconds later"
+            await at(10.5)
+            assert (ward.view.instance, ward.outcomes()) == (2, ["succeeded"])
 
     run_virtual(work)
 
@@ -586,6 +710,21 @@ def test_in_a_drain_before_the_request_healthz_is_still_200_and_a_recovery_ends_
             await at(21)
             assert (ward.view.phase, ward.healthz(), ward.view.ready) == ("", 200, True)
             assert ward.view.restarts[0].outcome == "withdrawn"
+
+    run_virtual(work)
+
+
+def test_a_crash_and_return_before_the_request_is_no_success_of_it() -> None:
+    async def work() -> None:
+        server = Server()
+        async with asking(server, drain=Drain(max_seconds=300)) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(12)
+            server.restart_in(5)
+            await at(18)
+            assert (ward.healthz(), ward.view.instance, ward.outcomes()) == (200, 2, ["withdrawn"])
+            assert "requested" not in [step for _, step in ward.steps()]
 
     run_virtual(work)
 

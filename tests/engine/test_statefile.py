@@ -1,11 +1,14 @@
 """The state file: atomic, tolerant of whatever it finds, and its times mean the same to the next process."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.engine.statefile import Hold, Memory, StateFile
+from tests.virtual import run_virtual, virtual_loop
 
 MEMORY = Memory(
     instance=3, identity="pid 41 started 183223.4", started=True, spent=(10.0, 20.5), given_up_at=30.0,
@@ -111,6 +115,7 @@ def test_the_first_start_finds_nothing_and_says_nothing(tmp_path: Path, caplog: 
         b'{"version": 1, "boot_id": "", "boottime": 0, "unix": 0, "containers": {"model": {"spent": ["soon"]}}}',
         b'{"version": 1, "boot_id": "", "boottime": 0, "unix": 0, "containers": {"model": {"hold": {}}}}',
         b'{"a": ' * 5000, b" " * ((1 << 20) + 1),
+        b'{"version": 1, "boot_id": "\xff\xfe", "boottime": 0, "unix": 0, "containers": {}}',
     ],
 )  # fmt: skip
 def test_a_foreign_or_broken_file_is_set_aside_and_told(
@@ -240,6 +245,86 @@ def test_within_one_boot_the_wall_clock_does_not_matter(tmp_path: Path) -> None:
     saved(path, {"model": Memory(spent=(now - 60,))})
     rewritten(path, unix=0.0)
     assert StateFile(str(path)).load()["model"].spent[0] == pytest.approx(now - 60, abs=SECOND)
+
+
+def test_the_instances_of_another_boot_are_not_those_of_this_one(tmp_path: Path) -> None:
+    """Process ids begin anew: what looks the same is not; what was spent is spent, and a hold is one still."""
+    path = tmp_path / "state.json"
+    saved(path, {"model": MEMORY})
+    rewritten(path, boot_id="another")
+    memory = StateFile(str(path)).load()["model"]
+    assert (memory.identity, memory.started) == ("", False)
+    assert (memory.instance, len(memory.spent), memory.backoff_delay) == (3, 2, 20.0)
+    assert memory.hold is not None
+
+
+# -- a file system that hangs ------------------------------------------------------------------------------------------
+
+
+def hanging(path: Path) -> None:
+    """A pipe that nobody reads, or writes: to open it waits for ever, as on a mount that is gone."""
+    os.mkfifo(path)
+
+
+def at_work() -> int:
+    return sum(thread.name == "aside state file" for thread in threading.enumerate())
+
+
+def freed(path: Path) -> None:
+    """The mount is back: whoever waits for the pipe goes on, and has gone when this returns."""
+    end = time.monotonic() + 5
+    while at_work() and time.monotonic() < end:
+        for way in (os.O_WRONLY, os.O_RDONLY):
+            with contextlib.suppress(OSError):  # nobody is at the other end yet, or the pipe is gone
+                os.close(os.open(path, way | os.O_NONBLOCK))
+        time.sleep(0.005)
+    assert not at_work()
+
+
+def test_a_state_that_can_not_be_read_in_time_is_told_and_does_not_stop_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.json"
+    hanging(path)
+
+    async def work() -> float:
+        assert await StateFile(str(path)).recall() == {}
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(work) == 5.0
+    assert [record.getMessage() for record in caplog.records] == ["state.unreadable"]
+    freed(path)
+
+
+def test_what_is_recalled_is_what_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    saved(path, {"model": MEMORY})
+    assert nearly(asyncio.run(StateFile(str(path)).recall())["model"], MEMORY)
+    assert asyncio.run(StateFile(None).recall()) == {}
+
+
+def test_a_save_that_hangs_is_waited_for_five_seconds_and_only_the_newest_follows_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, beside = tmp_path / "state.json", tmp_path / ".state.json.new"
+    hanging(beside)
+
+    async def work() -> None:
+        file, loop = StateFile(str(path)), virtual_loop()
+        await file.save({"model": Memory(instance=1)})
+        assert loop.time() == 5.0
+        await asyncio.gather(*(file.save({"model": Memory(instance=n)}) for n in range(2, 20)))
+        assert loop.time() == 10.0
+        assert at_work() == 1, "one writes, whoever waits"
+        assert [r.__dict__["detail"] for r in caplog.records] == ["not written within 5 s: the file system hangs"]
+        await asyncio.to_thread(freed, beside)
+        for _ in range(100):  # what waited is written now
+            if path.exists():
+                break
+            await asyncio.to_thread(time.sleep, 0.02)
+        assert StateFile(str(path)).load()["model"].instance == 19
+
+    run_virtual(work)
 
 
 # -- a process that is killed while it writes --------------------------------------------------------------------------

@@ -191,3 +191,118 @@ async def test_a_port_accepts_refuses_or_can_not_be_told() -> None:
     assert await Watch("model", address, None).connects() is False
     assert await Watch("model", None, None).connects() is None
     assert await Watch("model", ("no-such-host.invalid", 80), None).connects() is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "answer"),
+    [
+        (OSError(111, "Connect call failed"), False),
+        (OSError(113, "No route to host"), False),
+        (
+            OSError(
+                "Multiple exceptions: [Errno 111] Connect call failed ('::1', 80, 0, 0), "
+                "[Errno 111] Connect call failed ('127.0.0.1', 80)"
+            ),
+            False,
+        ),
+        (OSError("Multiple exceptions: [Errno 101] Network is unreachable, [Errno 111] Connect call failed"), False),
+        (OSError("Multiple exceptions: [Errno 110] Timed out, [Errno 111] Connect call failed"), None),
+        (OSError(24, "Too many open files"), None),
+        (OSError("something else"), None),
+        (TimeoutError(), None),
+        (UnicodeError("label empty or too long"), None),
+    ],
+)
+def test_a_refusal_is_one_at_every_address_and_nothing_else(problem: Exception, answer: bool | None) -> None:
+    """As localhost is refused, which is two addresses of two families."""
+
+    async def work() -> bool | None:
+        virtual_loop().network.problem = problem
+        return await Watch("model", ADDRESS, None).connects()
+
+    assert run_virtual(work) is answer
+
+
+async def test_localhost_refused_in_both_families_is_a_refusal() -> None:
+    async with serving(Exposition()) as (_, port):
+        pass
+    assert await Watch("model", ("localhost", port), None).connects() is False
+
+
+async def test_a_host_that_is_no_name_does_not_end_the_watch() -> None:
+    watch = Watch("model", ("a" * 70 + "..x", 80), None)
+    assert await watch.connects() is None
+    looking = asyncio.create_task(watch.until_new(edge_counts=True))
+    await asyncio.wait([looking], timeout=0.3)
+    assert not looking.done()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+
+def test_an_edge_that_one_look_out_began_the_next_one_ends() -> None:
+    """A kill is decided between the refusals and the return: they are still two refusals, then accepted."""
+
+    async def work() -> None:
+        watch = Watch("model", ADDRESS, None)
+        first = asyncio.create_task(watch.until_accepted())
+        await at(1)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        virtual_loop().network.open.add(ADDRESS)
+        assert await watch.until_new(edge_counts=True) == Sign("edge")
+        assert virtual_loop().time() == 1.0, "the first connection already"
+
+    run_virtual(work)
+
+
+async def test_counters_are_no_sign_until_they_count_and_then_against_the_oldest_look() -> None:
+    """Outside a hold several workers behind one port alternate; a restart during the action is seen in the hold."""
+    exposition, count = Exposition(), False
+    async with serving(exposition) as address, asyncio.timeout(10):
+        looking = asyncio.create_task(
+            Watch("model", address, None).until_new(edge_counts=True, counters_count=lambda: count)
+        )
+        while not exposition.scraped:  # noqa: ASYNC110 - the server's own count sends no event
+            await asyncio.sleep(0.01)
+        exposition.started = 2000.0
+        while exposition.scraped < 2:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)
+        assert not looking.done()
+        count = True
+        assert await looking == Sign("counters")
+
+
+@pytest.mark.parametrize(("up_at_first", "sign"), [(True, False), (False, True)])
+def test_the_first_that_a_runtime_names_is_another_only_where_nothing_ran_before(up_at_first: bool, sign: bool) -> None:
+    async def work() -> None:
+        server = Server()
+        if not up_at_first:
+            server.stop()
+        watch = Watch("model", None, server)
+        looking = asyncio.create_task(watch.until_new(edge_counts=False))
+        await at(2.5)
+        assert watch.absent is not up_at_first
+        server.up = True
+        await at(4.5)
+        assert looking.done() is sign
+        if not sign:
+            server.start()
+            await at(6)
+            assert looking.result() == Sign("runtime", "run 2")
+        looking.cancel()
+
+    run_virtual(work)
+
+
+def test_a_runtime_that_could_not_be_asked_has_not_said_that_nothing_runs() -> None:
+    async def work() -> None:
+        server = Server(broken_runtime=True)
+        watch = Watch("model", None, server)
+        looking = asyncio.create_task(watch.until_new(edge_counts=False))
+        await at(2.5)
+        server.broken_runtime = False
+        await at(5)
+        assert (watch.absent, looking.done(), watch.known) == (False, False, Instance("run 1", None, 41))
+        looking.cancel()
+
+    run_virtual(work)
