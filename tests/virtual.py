@@ -55,7 +55,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self) -> None:
         """To the next timer. What sums of floats put a hair beside a moment is at it: loops take timers that early."""
-        self.now = max(self.now, round(self._scheduled[0].when(), 9))  # type: ignore[attr-defined]
+        due = self._scheduled[0].when()  # type: ignore[attr-defined]
+        moment = round(due, 9)
+        self.now = max(self.now, moment if moment > self.now else due)  # a wait of less than that is one still
 
     def block(self, seconds: float) -> None:
         """What blocking code does: the clock runs on and the loop does not."""

@@ -671,7 +671,8 @@ def test_a_listener_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -
         raise ZeroDivisionError(event.name)
 
     async def work() -> None:
-        server, heard = Server(), []
+        server = Server()
+        heard: list[Any] = []
         spec = spec_of(server, Acts(server.start))
         async with guarded(spec) as ward:
             ward.guard.bus.subscribe(raises)
