@@ -74,8 +74,11 @@ class Ledger:
         """Why the action failed, for people with access."""
         record.detail = "" if problem is None else self.around.redact(f"{type(problem).__name__}: {problem}")
 
-    def close(self, record: Record, outcome: str) -> None:
+    def close(self, record: Record, outcome: str, *, again: bool = False) -> None:
+        """How the attempt ended; ``again``: an earlier process has counted and told it."""
         record.outcome = outcome
+        if again:
+            return
         bump(self.around.stats.restarts, (record.action, record.reason, outcome))
         level = "info" if outcome in ("succeeded", "withdrawn") else "error"
         self.tell(f"restart.{outcome}", record, "done", level=level, outcome=outcome)

@@ -253,8 +253,9 @@ class Remedy:
         """
         assert self.hold is not None  # noqa: S101 - the action has just set it, or the state file held it
         acted_at = self.around.clock() if self.hold.acted_at is None else self.hold.acted_at
+        self.hold = replace(self.hold, acted_at=acted_at)  # for the next process this is no doubt any more
         if self.rule.policy == "Never":
-            self.ledger.close(record, "succeeded")
+            self.ledger.close(record, "succeeded", again=slot is None)
             self.step, self.requested = "", False
         else:
             self.step = "holding"
