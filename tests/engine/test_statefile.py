@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.engine.statefile import Hold, Memory, StateFile
+from agent.runtimes.aside import aside
 from tests.virtual import run_virtual, virtual_loop
 
 MEMORY = Memory(
@@ -317,11 +318,13 @@ def test_a_save_that_hangs_is_waited_for_five_seconds_and_only_the_newest_follow
         assert loop.time() == 10.0
         assert at_work() == 1, "one writes, whoever waits"
         assert [r.__dict__["detail"] for r in caplog.records] == ["not written within 5 s: the file system hangs"]
-        await asyncio.to_thread(freed, beside)
-        for _ in range(100):  # what waited is written now
-            if path.exists():
+        # Not on the loop's own pool: its end would be awaited in virtual time.
+        await aside("test", lambda: freed(beside))
+        for _ in range(200):  # what waited is written now
+            found = StateFile(str(path)).load()
+            if found and found["model"].instance == 19:
                 break
-            await asyncio.to_thread(time.sleep, 0.02)
+            await aside("test", lambda: time.sleep(0.02))
         assert StateFile(str(path)).load()["model"].instance == 19
 
     run_virtual(work)
