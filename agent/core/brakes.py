@@ -1,6 +1,6 @@
 """Whether a kill that is wanted is permitted now, and if not, why: one pure rule for every action (contract 5)."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -10,16 +10,7 @@ from agent.core.budget import BudgetState
 from agent.core.settings import Restart
 
 Why = Literal["", "dry_run", "budget", "backoff", "maintenance", "correlated", "gpu", "impaired", "arming"]
-WHYS: Final[tuple[str, ...]] = (
-    "dry_run",
-    "budget",
-    "backoff",
-    "maintenance",
-    "correlated",
-    "gpu",
-    "impaired",
-    "arming",
-)
+WHYS: Final[tuple[str, ...]] = tuple(why for why in get_args(Why) if why)
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):

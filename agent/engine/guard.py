@@ -20,7 +20,7 @@ from agent.engine.remedy import Remedy
 from agent.engine.shown import history_of, view_of
 from agent.engine.statefile import Memory
 from agent.engine.stats import ContainerStats, Histogram, bump
-from agent.engine.watch import Sign, Watch, liveness_address
+from agent.engine.watch import Sign, Watch, address_of, liveness_address
 from agent.engine.worker import Worker
 from agent.runtimes import Instance
 
@@ -233,10 +233,8 @@ class Guard:
             self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
 
     def _at_address(self, slot: Slot) -> bool:
-        spec, options = self.container.spec, slot.check.options
-        port = getattr(options, "port", None)
-        number = spec.port if port is None else spec.ports.get(port, port) if isinstance(port, str) else port
-        return self.watch.address == (getattr(options, "host", None) or spec.host, number)
+        address = address_of(self.container.spec, slot.check)
+        return address is not None and address == self.watch.address
 
     async def _follow_edge(self) -> None:
         """From a refused probe until the port accepts again: a server that crashed by itself is a new one."""

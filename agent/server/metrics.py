@@ -12,6 +12,7 @@ from prometheus_client.samples import Sample
 
 from agent import __version__
 from agent.core import verdict
+from agent.core.brakes import WHYS
 from agent.core.model import CheckType, Published
 from agent.engine.stats import DURATION_BUCKETS, Histogram
 from agent.server import Source, answers, exposition
@@ -19,7 +20,6 @@ from agent.server import Source, answers, exposition
 RESULT: Final = {"success": "successful", "failure": "failed", "warning": "warning", "error": "unknown"}
 """Outcome to the label `result`."""
 PROBE_TYPE: Final = {str(kind): kind.value.capitalize() for kind in CheckType}
-SUPPRESSED: Final = ("dry_run", "budget", "backoff", "maintenance", "correlated", "gpu", "impaired", "arming")
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ class AgentCollector:
                 found.add("health_agent_transitions", count, container, PROBE_TYPE[kind], to, suffix="_total")
             for labels, count in stats.restarts.items():
                 found.add("health_agent_restarts", count, container, *labels, suffix="_total")
-            for why in SUPPRESSED:  # from 0 on: increase() does not see a series that appears with its first 1
+            for why in WHYS:  # from 0 on: increase() does not see a series that appears with its first 1
                 count = stats.suppressed.get(why, 0)
                 found.add("health_agent_restarts_suppressed", count, container, why, suffix="_total")
             if stats.time_to_ready is not None:

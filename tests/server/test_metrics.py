@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from agent import __version__
 from agent.core import model
+from agent.core.brakes import WHYS
 from agent.core.verdict import STATES
 from agent.engine.stats import CheckStats, ContainerStats
 from agent.server import exposition, metrics
@@ -236,5 +237,5 @@ def test_the_documentation_lists_exactly_the_metrics_that_there_are() -> None:
 
 def test_the_documentation_names_every_value_of_a_closed_set() -> None:
     text = DOCS.read_text()
-    for word in (*STATES, *model.REASONS, *metrics.SUPPRESSED, *metrics.RESULT.values()):
+    for word in (*STATES, *model.REASONS, *WHYS, *metrics.RESULT.values()):
         assert f"`{word}`" in text, word
