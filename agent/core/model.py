@@ -92,11 +92,14 @@ class Target:
     """Where one check looks, and what its method may remember of this instance.
 
     ``reached_body`` is set by a method once the target has answered and only the body is still to come: the worker's
-    own deadline is then an error, not a failure (probe-semantics 2.1, point 7). ``impaired`` is set by the worker where
-    the agent itself could not look. The worker clears both before each try.
+    own deadline is then an error, not a failure (probe-semantics 2.1, point 7). ``in_runtime`` is set by a method while
+    it waits for the runtime and not yet for the target: an engine that does not answer is an error too. ``impaired`` is
+    set by the worker where the agent itself could not look. The worker clears all three before each try.
     """
 
-    __slots__ = ("container", "host", "impaired", "port", "ports", "reached_body", "runtime", "seen", "timeout")
+    __slots__ = (
+        "container", "host", "impaired", "in_runtime", "port", "ports", "reached_body", "runtime", "seen", "timeout"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class Target:
         self.runtime = runtime
         self.seen: dict[str, Any] = {} if seen is None else seen  # new with each instance
         self.reached_body = False
+        self.in_runtime = False
         self.impaired = False
 
     def port_of(self, port: int | str | None) -> int:

@@ -30,7 +30,7 @@ async def look(check: Check, target: Target) -> Result:
 
 
 async def _attempt(check: Check, target: Target) -> Result:
-    target.reached_body = target.impaired = False
+    target.reached_body = target.in_runtime = target.impaired = False
     deadline = asyncio.timeout(check.timeout_seconds)
     result: Result | None = None
     problem: BaseException | None = None
@@ -44,6 +44,8 @@ async def _attempt(check: Check, target: Target) -> Result:
     if deadline.expired():  # and whatever came of it came too late
         if target.reached_body:
             return error("stalled", f"no end of the body within {check.timeout_seconds:g} s")
+        if target.in_runtime:
+            return error("runtime", f"the runtime did not answer within {check.timeout_seconds:g} s")
         return failure("timeout", f"no answer within {check.timeout_seconds:g} s")
     return (
         result

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.model import EXHAUSTED, Result, Target, error, failure, success
+from agent.runtimes import CannotRunError
 from agent.runtimes.command import Finished, problems_of, run
 
 
@@ -28,16 +29,34 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True):
 
     async def probe(self, target: Target) -> Result:
         if self.in_ == "container":
-            return error(
-                "runtime",
-                f"container {target.container} has no runtime to run a command in; give it one, or `in: agent`",
-            )
+            return await self._inside(target)
         try:
             return _judge(await run(self.command))
         except OSError as problem:
             if problem.errno in EXHAUSTED:
                 raise
             return error("spawn", f"{self.command[0]}: {problem.strerror or problem}")
+
+    async def _inside(self, target: Target) -> Result:
+        """In the container: until the command has begun there, whatever goes wrong is the runtime's trouble."""
+        if not getattr(target.runtime, "can_exec", False):
+            return error(
+                "runtime",
+                f"container {target.container} has no runtime to run a command in; give it one, or `in: agent`",
+            )
+
+        def started() -> None:
+            target.in_runtime = False
+
+        target.in_runtime = True
+        try:
+            return _judge(await target.runtime.run(self.command, started))
+        except CannotRunError as problem:
+            return error("spawn", f"{self.command[0]}: {problem.strerror or problem}")
+        except OSError as problem:
+            if problem.errno in EXHAUSTED:
+                raise
+            return error("runtime", problem.strerror or str(problem))
 
 
 def _judge(ended: Finished) -> Result:

@@ -1,9 +1,18 @@
-"""What a container is where it runs: its instance, later exec in it and restart of it. One file and one line each."""
+"""What a container is where it runs: its instance, exec in it, restart of it. One file and one line each.
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+A runtime is a frozen msgspec struct whose fields are its options; `check_options` as for actions. It keeps no
+connection: every call opens its own, has a deadline of its own below its caller's where it waits for somebody else,
+and raises OSError, with the remedy in its words, where the engine, the API server or the kernel does not answer. That
+is the agent's trouble and never the target's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from agent.runtimes.command import Finished
 
 RUNTIMES: Final[Mapping[str, str]] = {
     "process": "agent.runtimes.processes:Process",
@@ -19,12 +28,43 @@ class Instance(msgspec.Struct, frozen=True):
     pid: int | None = None
 
 
-class Runtime(Protocol):
-    """A frozen struct whose fields are its options.
+class Ended(msgspec.Struct, frozen=True):
+    """How the instance ``identity`` ended, as the runtime tells it."""
 
-    Optional attribute ``can_exec``: can run commands in the container.
-    """
+    identity: str
+    exit_code: int | None = None  # 128+n for a signal, as engines report it; None where unknown
+    oom: bool = False  # the kernel killed it for its memory limit
+    detail: str = ""  # what else the runtime says, e.g. "Error"; never output of the container
+
+
+class CannotRunError(OSError):
+    """A command could not be started in the container: it has no such program, or may not run it."""
+
+
+class Runtime(Protocol):
+    """What every runtime can; the others below are optional, and asked for by `hasattr` or a class attribute."""
 
     async def instance(self) -> Instance | None:
         """The running instance, or None when there is none. Raises OSError where it can't be told."""
+        ...
+
+
+class Executes(Protocol):
+    """A runtime with ``can_exec``: runs commands in the container."""
+
+    async def run(self, argv: Sequence[str], started: Callable[[], None]) -> "Finished":
+        """Run ``argv`` in the container, without a shell; ``started`` is called once the command has begun.
+
+        Until then it is the runtime that is waited for. At most `command.CAP` bytes of output are kept. Raises
+        CannotRunError where the container lacks the program, OSError where the runtime does not answer. Cancelled, it
+        gives the connection up and does what it can to end the command.
+        """
+        ...
+
+
+class Remembers(Protocol):
+    """A runtime that knows how the last instance ended."""
+
+    async def ended(self) -> Ended | None:
+        """How the newest instance that has ended did so; None where none has, or it is forgotten."""
         ...

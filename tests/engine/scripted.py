@@ -27,7 +27,7 @@ class Letters:
     """A method that answers by letters, one an attempt, the last for ever.
 
     s success, w warning, f failure, r refused, u error, x a bug, c a cancellation of its own making, h hangs,
-    b hangs in the body, i hangs and answers success all the same when it is cancelled.
+    b hangs in the body, e while it asks the runtime, i hangs and answers success all the same when it is cancelled.
     """
 
     def __init__(self, letters: str, takes: float = 0.0) -> None:
@@ -41,8 +41,8 @@ class Letters:
         self.attempts.append(asyncio.get_running_loop().time())
         if self.takes:
             await asyncio.sleep(self.takes)
-        if letter in "hbi":
-            target.reached_body = letter == "b"
+        if letter in "hbei":
+            target.reached_body, target.in_runtime = letter == "b", letter == "e"
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
