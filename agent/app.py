@@ -52,6 +52,7 @@ class Agent:
         self._serving = False
         self._closing: set[asyncio.Task[None]] = set()  # guards of removed containers
         self._started_workers = 0
+        self._footing: asyncio.Task[None] | None = None
 
     # -- starting and stopping ---------------------------------------------------------------------------------------
 
@@ -66,6 +67,7 @@ class Agent:
         for guard in self.guards.values():
             guard.work(self._stagger)
         self._serving = True
+        self._footing = asyncio.create_task(self.pulse.footing.watch(self._up_again, self.leave), name="footing")
         log.info(
             "agent.started",
             extra={"version": __version__, "addresses": list(listener.addresses), "containers": list(self.guards)},
@@ -85,6 +87,9 @@ class Agent:
     async def stop(self, listener: Listener, hurried: asyncio.Event) -> None:
         """SIGTERM's order (contract 5): not ready but alive; checks stop; the delay; a running action; then close."""
         self.stopping = True
+        if self._footing is not None:
+            self._footing.cancel()
+            await asyncio.gather(self._footing, return_exceptions=True)
         log.info("agent.stopping", extra={"exit_status": self.exit_status})
         await asyncio.gather(*(guard.stop_checks() for guard in self.guards.values()))
         if self.config.shutdown_delay_seconds > 0:
@@ -98,6 +103,13 @@ class Agent:
         await listener.close()
         self.pulse.stop()
         log.info("agent.stopped", extra={"exit_status": self.exit_status})
+
+    async def _up_again(self) -> bool | None:
+        """Whether a runtime tells of a container that runs; None where none of them can say."""
+        told = await asyncio.gather(*(guard.watch.identify() for guard in self.guards.values()))
+        if any(told):
+            return True
+        return False if any(guard.watch.absent for guard in self.guards.values()) else None
 
     async def save(self) -> None:
         if self.state_file.path is not None:
@@ -171,7 +183,12 @@ class Agent:
         return self._redact(text)
 
     def healthy(self) -> list[str]:
-        return [name for guard in self.guards.values() for name in guard.healthy()] if not self.stopping else []
+        if self.stopping:
+            return []
+        gone = ["network namespace"] if self.pulse.footing.lost() else []
+        if self._footing is not None and self._footing.done():
+            gone.append(self._footing.get_name())
+        return [*gone, *(name for guard in self.guards.values() for name in guard.healthy())]
 
     def serving(self) -> bool:
         return self._serving and not self.config_error

@@ -1,4 +1,4 @@
-"""The agent's own pulse: how late its event loop runs, and a watchdog thread for a loop that does not run at all."""
+"""The agent's own pulse: how late its loop runs, what it stands on, and a watchdog for a loop that does not run."""
 
 import asyncio
 import faulthandler
@@ -8,6 +8,8 @@ import threading
 import time
 from collections import deque
 from typing import Final
+
+from agent.engine.footing import Footing
 
 BEAT_SECONDS: Final = 0.1
 STALL_SECONDS: Final = 0.5  # a beat later than this: whatever failed meanwhile says nothing of the target
@@ -24,6 +26,7 @@ class Pulse:
     def __init__(self, dump_after: float = DUMP_AFTER_SECONDS, exit_after: float = EXIT_AFTER_SECONDS) -> None:
         """A loop blocked for ``dump_after`` seconds has all stacks dumped, for ``exit_after`` the process ended."""
         self.dump_after, self.exit_after = dump_after, exit_after
+        self.footing = Footing()
         self._beats: deque[tuple[float, float]] = deque(maxlen=WINDOW_BEATS)  # (when on the loop's clock, how late)
         self._due = 0.0
         self._beat_at = time.monotonic()
@@ -45,16 +48,18 @@ class Pulse:
         return worst
 
     def impaired(self, now: float) -> bool:
-        """Whether the agent has just stood still: it is in no state to judge others."""
-        return self.late_since(now - BRAKE_SECONDS) > STALL_SECONDS
+        """Whether the agent has just stood still, or its network is gone: it is in no state to judge others."""
+        return self.late_since(now - BRAKE_SECONDS) > STALL_SECONDS or self.footing.lost()
 
-    def in_doubt(self, moment: float, timeout: float, *, timed_out: bool) -> bool:
-        """Whether a failure of the round that began at ``moment`` may be the agent's own standing still.
+    def doubt(self, moment: float, timeout: float, *, timed_out: bool) -> str:
+        """Why a failure of the round that began at ``moment`` may be the agent's own; "" where it is the target's.
 
-        What ran into its deadline is in doubt after a quarter of ``timeout`` (seconds) already.
+        What ran into its deadline is in doubt after a standstill of a quarter of ``timeout`` (seconds) already.
         """
         tolerance = min(STALL_SECONDS, max(BEAT_SECONDS / 2, timeout / 4)) if timed_out else STALL_SECONDS
-        return self.late_since(moment) > tolerance
+        if self.late_since(moment) > tolerance:
+            return "the agent itself stood still during this round"
+        return "the agent's own network namespace is gone" if self.footing.lost() else ""
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()

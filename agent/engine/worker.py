@@ -144,13 +144,13 @@ class Worker:
         now = asyncio.get_running_loop().time()
         bad = result.outcome in (Outcome.FAILURE, Outcome.ERROR)
         timed_out = result.reason in ("timeout", "stalled")
-        stalled = bad and self.pulse.in_doubt(moment, slot.check.timeout_seconds, timed_out=timed_out)
-        if stalled:
-            result = error("internal", "the agent itself stood still during this round").took(result.duration)
+        doubt = self.pulse.doubt(moment, slot.check.timeout_seconds, timed_out=timed_out) if bad else ""
+        if doubt:
+            result = error("internal", doubt).took(result.duration)
         slot.record(result, time.time())
         self.on_result(slot, result)
         # An impaired agent says nothing of the target, also where errors count as failures.
-        if not (stalled or (self.target.impaired and result.outcome is Outcome.ERROR)):
+        if not (doubt or (self.target.impaired and result.outcome is Outcome.ERROR)):
             container.finish(slot, seen, result.outcome, now)
 
 

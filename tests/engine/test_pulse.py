@@ -148,8 +148,8 @@ def test_a_failure_is_in_doubt_when_the_agent_stood_still_during_the_round(
 ) -> None:
     async def work() -> tuple[bool, bool]:
         async with blocked(block) as pulse:
-            began = pulse.in_doubt(0.95, timeout, timed_out=timed_out)
-            return began, pulse.in_doubt(virtual_loop().time(), timeout, timed_out=timed_out)
+            began = bool(pulse.doubt(0.95, timeout, timed_out=timed_out))
+            return began, bool(pulse.doubt(virtual_loop().time(), timeout, timed_out=timed_out))
 
     assert run_virtual(work) == (doubt, False), "and what began after it is not"
 
