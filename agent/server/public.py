@@ -73,13 +73,7 @@ class Public:
         return "".join(f"{path}\n" for path in sorted([*self._paths, *named, "/events", "/status?container=NAME"]))
 
     def _status(self, request: web.BaseRequest) -> web.Response:
-        name = request.query.get("container")
-        if name is None:
-            return answers.json(status.document(self._source))
-        view = self._source.view(name)
-        if view is None:
-            return answers.json({"error": f"no container is named {answers.shown(name)}"}, 404)
-        return answers.json(status.one(self._source, view))
+        return status.answer(self._source, request.query.get("container"), full=self._source.details == "full")
 
     def _healthy(self, _request: web.BaseRequest) -> web.Response:
         trouble = [] if self._source.config_error else self._source.healthy()

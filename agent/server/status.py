@@ -2,16 +2,27 @@
 
 from typing import Any
 
+from aiohttp import web
+
 from agent import __version__
 from agent.core import verdict
 from agent.core.verdict import CheckView, ContainerView, Record
-from agent.server import Source
+from agent.server import Source, answers
 
 
-def document(source: Source) -> dict[str, Any]:
-    """The whole agent."""
+def answer(source: Source, name: str | None, *, full: bool) -> web.Response:
+    """/status, of all containers or of one with its history; ``full``: with detail texts, identities and evidence."""
+    if name is None:
+        return answers.json(document(source, full=full))
+    view = source.view(name)
+    if view is None:
+        return answers.json({"error": f"no container is named {answers.shown(name)}"}, 404)
+    return answers.json(one(source, view, full=full))
+
+
+def document(source: Source, *, full: bool) -> dict[str, Any]:
     return {
-        "containers": [container(source, view) for view in source.views()],
+        "containers": [container(source, view, full=full) for view in source.views()],
         "agent": {
             "version": __version__,
             "healthy": not source.healthy(),
@@ -24,17 +35,17 @@ def document(source: Source) -> dict[str, Any]:
     }
 
 
-def one(source: Source, view: ContainerView) -> dict[str, Any]:
+def one(source: Source, view: ContainerView, *, full: bool) -> dict[str, Any]:
     """One container, each check with its last 100 results, oldest first."""
-    found = container(source, view)
+    found = container(source, view, full=full)
     history = source.history(view.name)
     for check in found["checks"]:
         results = history.get(f"{check['type']}/{check['name']}", [])
-        check["results"] = [_past(source, result) for result in results[-100:]]
+        check["results"] = [_past(source, result, full=full) for result in results[-100:]]
     return {"containers": [found]}
 
 
-def container(source: Source, view: ContainerView) -> dict[str, Any]:
+def container(source: Source, view: ContainerView, *, full: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": view.name,
         "state": verdict.state(view),
@@ -47,17 +58,17 @@ def container(source: Source, view: ContainerView) -> dict[str, Any]:
         "cause": view.cause,
         "suppressed": view.suppressed,
         "maintenance": view.maintenance,
-        "checks": [_check(source, check) for check in view.checks],
-        "restarts": [_restart(source, record) for record in view.restarts],
+        "checks": [_check(source, check, full=full) for check in view.checks],
+        "restarts": [_restart(source, record, full=full) for record in view.restarts],
         "budget_remaining": view.budget_remaining,
         "backoff_seconds": view.backoff_seconds,
     }
-    if source.details == "full":
+    if full:
         found["identity"] = view.identity
     return found
 
 
-def _check(source: Source, check: CheckView) -> dict[str, Any]:
+def _check(source: Source, check: CheckView, *, full: bool) -> dict[str, Any]:
     last = check.last
     found: dict[str, Any] = {
         "name": check.name,
@@ -74,25 +85,24 @@ def _check(source: Source, check: CheckView) -> dict[str, Any]:
         "reason": last and last.reason,
         "duration_seconds": last and round(last.duration, 6),
     }
-    if last is not None and source.details == "full":
+    if last is not None and full:
         found["detail"] = source.redact(last.detail)
     return found
 
 
-def _past(source: Source, result: dict[str, Any]) -> dict[str, Any]:
+def _past(source: Source, result: dict[str, Any], *, full: bool) -> dict[str, Any]:
     found = {
         "time": result["time"],
         "result": result["outcome"],
         "reason": result["reason"],
         "duration_seconds": round(result["duration_seconds"], 6),
     }
-    if source.details == "full":
+    if full:
         found["detail"] = source.redact(result.get("detail", ""))
     return found
 
 
-def _restart(source: Source, record: Record) -> dict[str, Any]:
-    full = source.details == "full"
+def _restart(source: Source, record: Record, *, full: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "time": record.time,
         "action": record.action,
