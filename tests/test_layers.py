@@ -18,7 +18,7 @@ LAYERS = {
     "app": {"config", "engine", "server", "probes", "actions", "runtimes", "core", "log"},
     "config": {"probes", "actions", "runtimes", "core"},
     "engine": {"probes", "actions", "runtimes", "core"},
-    "server": {"engine", "core"},
+    "server": {"engine", "runtimes", "core"},
     "probes": {"runtimes", "core"},
     "actions": {"runtimes", "core"},
     "runtimes": {"core"},

@@ -50,7 +50,7 @@ def is_path(name: str) -> bool:
 
 
 def _top_level() -> set[str]:
-    return {field.encode_name for field in struct_fields(Document)} | set(LATER[Document])
+    return {field.encode_name for field in struct_fields(Document)} | set(LATER.get(Document, {}))
 
 
 def _steps(name: str) -> list[str]:

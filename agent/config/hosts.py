@@ -12,6 +12,12 @@ def is_loopback(host: str) -> bool:
     return address is not None and (address.is_loopback or address.is_unspecified)
 
 
+def stays_here(host: str) -> bool:
+    """Loopback as an address to listen on: nobody from another machine, or network namespace, gets there."""
+    address = _address(host)
+    return is_loopback(host) and not (address is not None and address.is_unspecified)
+
+
 def is_here(host: str) -> bool:
     """Loopback, or an address of this network namespace: one that a socket can be bound to."""
     address = _address(host)

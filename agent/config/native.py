@@ -9,7 +9,7 @@ from agent.config.checks import TYPES, Draft, build_checks, decode_checks
 from agent.config.choices import ACTION, HOOK, RUNTIME, Choice, Table, choose, struct_of
 from agent.config.decode import Decoder, Special
 from agent.config.problems import Problem
-from agent.config.rules import Surroundings, check_restart, check_targets, exec_nowhere
+from agent.config.rules import Surroundings, check_admin, check_restart, check_targets, exec_nowhere
 from agent.config.scalars import INVALID
 from agent.config.shapes import LATER, STAND_INS, ContainerFields, Document
 from agent.config.tree import Node
@@ -57,6 +57,8 @@ def build(decoder: Decoder, root: Node) -> tuple[Config | None, list[Problem]]:
         document.state_file,
         frozenset(document.allow_hosts) | {fields.host for _, fields in drafts},
     )
+    if document.admin is not None:
+        check_admin(decoder, root.at("admin"), document.admin, document.server.port)
     _unique_names(decoder, drafts)
     nowhere: list[Problem] = []
     containers = tuple(_container(decoder, node, fields, around, nowhere) for node, fields in drafts)
@@ -65,6 +67,7 @@ def build(decoder: Decoder, root: Node) -> tuple[Config | None, list[Problem]]:
     config = Config(
         containers=containers,
         server=document.server,
+        admin=document.admin,
         log=document.log,
         state_file=document.state_file,
         shutdown_delay_seconds=document.shutdown_delay_seconds,

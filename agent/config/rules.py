@@ -8,11 +8,11 @@ import msgspec
 from agent.config.checks import Draft
 from agent.config.choices import Choice
 from agent.config.decode import Decoder, struct_fields
-from agent.config.hosts import is_here, reaches
+from agent.config.hosts import is_here, reaches, stays_here
 from agent.config.problems import Problem
 from agent.config.shapes import ContainerFields
 from agent.config.tree import Node
-from agent.core.settings import Restart
+from agent.core.settings import Admin, Restart
 
 _ABSENT: Any = object()
 
@@ -100,6 +100,16 @@ def exec_nowhere(drafts: Sequence[Draft], runtime: Choice | None) -> list[Proble
         and draft.choice.options is not None
         and option(draft.choice.options, "in") == "container"
     ]
+
+
+def check_admin(decoder: Decoder, node: Node, admin: Admin, server_port: int) -> None:
+    """The admin listener has one place, and nobody from outside gets there."""
+    for path, message in admin.check_options():
+        decoder.report(node.at(path), message)
+    if not stays_here(admin.host):
+        decoder.report(node.at("host"), "must be a loopback address: the admin listener is for this machine alone")
+    if admin.port is not None and admin.port == server_port:
+        decoder.report(node.at("port"), f"port {admin.port} is the public listener's")
 
 
 def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choice | None, around: Surroundings) -> None:

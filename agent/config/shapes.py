@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from agent.core.settings import Count, Drain, Log, Port, PositiveSeconds, Restart, Seconds, Server
+from agent.core.settings import Admin, Count, Drain, Log, Port, PositiveSeconds, Restart, Seconds, Server
 
 _AtLeastATenth = Annotated[float, Meta(ge=0.1, le=2_147_483_647)]
 _Name = Annotated[str, Meta(pattern="^[a-z0-9]([-_.a-z0-9]*[a-z0-9])?$", max_length=253)]
@@ -74,6 +74,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Configuration of model-health-agent."""
 
     server: Server = Server()
+    admin: Annotated[Admin | None, Meta(description="the admin listener; null: none")] = None
     log: Log = Log()
     state_file: Annotated[
         str | None, Meta(description="where budgets, holds and 'started' survive the agent's own restart")
@@ -89,7 +90,6 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LATER: Final[Mapping[type, Mapping[str, Any]]] = {
-    Document: {"admin": None},
     ContainerFields: {"preset": None},
     Drain: {"until_idle": False},
     Restart: {

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from agent.config.tree import Style
+from agent.config.tree import MAX_DEPTH, Style
 
 
 class SyntaxProblem(Exception):  # noqa: N818  (a problem is what this package calls it)
@@ -85,6 +85,8 @@ def yaml_events(text: str) -> Iterator[Event]:
         said = " ".join(part for part in (problem.context, problem.problem) if part)
         lines = text.rstrip("\n").split("\n")
         line = min(mark.line if mark else 0, len(lines) - 1)  # the end of the text may lie beyond its last line
+        if "nesting depth" in said:  # newer libyaml gives up while it still looks ahead, before our own bound is met
+            raise SyntaxProblem(line + 1, f"more than {MAX_DEPTH} levels of nesting") from problem
         raise SyntaxProblem(line + 1, f"not valid YAML: {said}{_remedy(lines[line])}") from problem
     except yaml.reader.ReaderError as problem:
         line = text.count("\n", 0, problem.position) + 1

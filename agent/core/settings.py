@@ -16,6 +16,7 @@ Seconds = Annotated[float, Meta(ge=0, le=2_147_483_647, description="seconds")]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=2_147_483_647, description="seconds")]
 Count = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+LONGEST_SOCKET = 107
 
 
 def _one_of(kind: str, description: str) -> Meta:
@@ -34,12 +35,22 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
-    """The admin listener: a unix socket, or a loopback address with a token."""
+    """The admin listener: a unix socket, or a loopback address with a token. POST only."""
 
-    socket: str | None = None
-    host: str = "127.0.0.1"
-    port: Port | None = None
-    token_file: str | None = None
+    socket: Annotated[str | None, Meta(description="path of a unix socket; only the agent's user may use it")] = None
+    host: Annotated[str, Meta(description="a loopback address, with port")] = "127.0.0.1"
+    port: Annotated[Port | None, Meta(description="instead of a socket; needs token_file")] = None
+    token_file: Annotated[str | None, Meta(description="file with the token that every request must bear")] = None
+
+    def check_options(self) -> list[tuple[str, str]]:
+        """What its types can't say: the option's path, and what is wrong with it."""
+        if (self.socket is None) == (self.port is None):
+            return [("", "exactly one of socket and port is needed")]
+        if self.port is not None and self.token_file is None:
+            return [("port", "needs token_file: whoever is on this machine could restart the server")]
+        if self.socket is not None and len(self.socket.encode(errors="surrogateescape")) > LONGEST_SOCKET:
+            return [("socket", f"longer than the {LONGEST_SOCKET} bytes that a unix socket's path may have")]
+        return []
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):

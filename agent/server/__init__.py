@@ -1,7 +1,7 @@
 """The listeners: they read what is known and never probe; every answer comes from memory."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agent.core.verdict import ContainerView, Standing
 from agent.engine.events import Bus
@@ -50,4 +50,32 @@ class Source(Protocol):
     def container_stats(self) -> Iterable[tuple[str, ContainerStats]]: ...
     def redact(self, text: str) -> str:
         """The text without any value that `${NAME}` expanded to."""
+        ...
+
+
+class Refused(Exception):  # noqa: N818 - the operator is refused, nothing has failed
+    """What an operator asked for is not done; the message says why, and what would have to change."""
+
+
+class Operator(Source, Protocol):
+    """What the admin listener asks for; each returns once it is accepted, and raises Refused where it is not."""
+
+    async def reload(self) -> None:
+        """Read the configuration again; a bad one changes nothing, and the refusal names every error."""
+        ...
+
+    async def restart(self, name: str) -> None:
+        """Restart this container now, for the reason `operator`; it is also a way back from given up."""
+        ...
+
+    async def maintain(self, name: str, seconds: float, ready: Literal["keep", "false"]) -> None:
+        """Maintenance for so long; 0 seconds end it."""
+        ...
+
+    async def drain(self, name: str, seconds: float) -> None:
+        """Not ready for so long, or until a new instance; 0 seconds end it."""
+        ...
+
+    async def probe(self, name: str) -> None:
+        """Every check of this container looks at once."""
         ...

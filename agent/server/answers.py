@@ -15,8 +15,9 @@ def text(body: str, status: int = 200, **headers: str) -> web.Response:
     return web.Response(body=body.encode(), status=status, headers=CIMultiDict(TEXT, **headers) if headers else TEXT)
 
 
-def json(document: Any, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(document), status=status, headers=JSON)
+def json(document: Any, status: int = 200, **headers: str) -> web.Response:
+    body = msgspec.json.encode(document)
+    return web.Response(body=body, status=status, headers=CIMultiDict(JSON, **headers) if headers else JSON)
 
 
 def wants_json(request: web.BaseRequest) -> bool:

@@ -43,7 +43,7 @@ class Public:
             self.answer,
             handler_cancellation=True,  # an event stream ends with its connection
             access_log=None,
-            logger=_quiet(log),
+            logger=quiet(log),
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=CLOSE_SECONDS,  # nobody reads a request's body here
             auto_decompress=False,
@@ -85,7 +85,7 @@ class Public:
         return answers.text("ok") if self._source.serving() else answers.text("[-]agent starting\n", 503)
 
 
-def _quiet(logger: logging.Logger) -> logging.Logger:
+def quiet(logger: logging.Logger) -> logging.Logger:
     """Without a traceback for every malformed request that a port scanner sends."""
 
     def is_ours(record: logging.LogRecord) -> bool:

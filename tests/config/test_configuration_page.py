@@ -22,6 +22,7 @@ SCHEMA = schema()
 SECTIONS = {
     "Top level": SCHEMA,
     "server": "Server",
+    "admin": "Admin",
     "log": "Log",
     "containers": "ContainerFields",
     "Checks": "one_liveness_check",

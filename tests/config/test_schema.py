@@ -16,6 +16,7 @@ from config.test_native import CONTRACT
 
 BAD = Path(__file__).parent / "bad"
 BEYOND = {
+    "admin-for-everybody", "admin-on-the-public-port", "admin-with-two-places", "admin-without-a-place",
     "backoff-upside-down", "command-with-an-open-quote", "duplicate-check-names", "duplicate-container-names",
     "duplicate-key", "empty-program", "exit-without-state-file", "header-name-wrong", "host-not-allowed",
     "own-listener", "port-missing", "port-name-unknown", "port-name-without-names", "quoted-number", "regex-wrong",
