@@ -155,9 +155,7 @@ class AdminListener:
         """Stop listening and finish what is being answered, within a second or two; the socket's file goes."""
         for server in self._servers:
             server.close()
-        self._panel.connections.close()
-        self._panel.server.pre_shutdown()
-        await self._panel.server.shutdown(CLOSE_SECONDS)
+        await self._panel.connections.close(CLOSE_SECONDS)
         path = self._socket_path
         if path is not None:
             with suppress(OSError):

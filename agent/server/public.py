@@ -110,15 +110,8 @@ class Listener:
         """Stop listening, finish what is being answered, end every stream; takes two or three seconds at most."""
         for server in self._servers:
             server.close()
-        public = self._public
-        public.streams.close()
-        public.connections.close()
-        public.server.pre_shutdown()  # idle keep-alive connections go at once
-        transports = [handler.transport for handler in public.server.connections]
-        await public.server.shutdown(CLOSE_SECONDS)
-        for transport in transports:
-            if transport is not None:
-                transport.abort()  # closed already, or its client reads too slowly
+        self._public.streams.close()
+        await self._public.connections.close(CLOSE_SECONDS)
 
 
 async def start(source: Source, settings: Server) -> Listener:

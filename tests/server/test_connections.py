@@ -24,10 +24,8 @@ async def _serving(idle_seconds: float) -> AsyncIterator[int]:
     connections = Connections(server, idle_seconds)
     listening = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
     yield listening.sockets[0].getsockname()[1]
-    connections.close()
     listening.close()
-    server.pre_shutdown()
-    await server.shutdown(1)
+    await connections.close(1)
 
 
 async def _ask(client: Client) -> bytes:
