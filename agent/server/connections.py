@@ -9,9 +9,6 @@ MOST_CONNECTIONS = 512
 IDLE_SECONDS = 75.0
 """How long a connection may live on which no request begins, is written to, or ends: a slow head, a slow reader."""
 
-ACCEPTING_TURNS = 4
-"""Turns of the event loop from an accepted socket to its handler."""
-
 
 class Connections:
     """The protocol factory of a listener. At the limit the longest idle one goes for the newest: a probe is new.
@@ -40,14 +37,14 @@ class Connections:
     async def close(self, seconds: float) -> None:
         """Finish what is being answered, within ``seconds``, then end every connection."""
         self._timer.cancel()
-        for _ in range(ACCEPTING_TURNS):  # what was accepted just before the listener closed becomes a connection yet
-            await asyncio.sleep(0)
+        await _turns()  # what was accepted just before the listener closed is a connection by then
         self._server.pre_shutdown()  # idle keep-alive connections go at once
         transports = [handler.transport for handler in self._server.connections]
         await self._server.shutdown(seconds)
         for transport in transports:
             if transport is not None:
                 transport.abort()  # closed already, or its client reads too slowly
+        await _turns()  # until every abort is carried out
 
     def _make_room(self) -> None:
         here = [handler for handler in self._server.connections if _is_open(handler)]  # oldest first
@@ -62,6 +59,12 @@ class Connections:
         self._seen = {id(handler) for handler in here}
         self._touched.clear()
         self._timer = self._loop.call_later(self._idle_seconds, self._sweep)
+
+
+async def _turns() -> None:
+    """A few turns of the event loop: it takes that many from an accepted socket to its handler."""
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 def _most_connections() -> int:
