@@ -37,14 +37,13 @@ class Connections:
     async def close(self, seconds: float) -> None:
         """Finish what is being answered, within ``seconds``, then end every connection."""
         self._timer.cancel()
-        await _turns()  # what was accepted just before the listener closed is a connection by then
         self._server.pre_shutdown()  # idle keep-alive connections go at once
         transports = [handler.transport for handler in self._server.connections]
         await self._server.shutdown(seconds)
         for transport in transports:
             if transport is not None:
                 transport.abort()  # closed already, or its client reads too slowly
-        await _turns()  # until every abort is carried out
+        await asyncio.sleep(0)  # an abort is carried out in the next turn
 
     def _make_room(self) -> None:
         here = [handler for handler in self._server.connections if _is_open(handler)]  # oldest first
@@ -59,12 +58,6 @@ class Connections:
         self._seen = {id(handler) for handler in here}
         self._touched.clear()
         self._timer = self._loop.call_later(self._idle_seconds, self._sweep)
-
-
-async def _turns() -> None:
-    """A few turns of the event loop: it takes that many from an accepted socket to its handler."""
-    for _ in range(4):
-        await asyncio.sleep(0)
 
 
 def _most_connections() -> int:

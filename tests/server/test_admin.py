@@ -234,10 +234,12 @@ async def test_what_is_in_the_way_is_named_and_left_alone(home: Path) -> None:
         await admin.start(Obedient(), Admin(socket=str(home / "missing" / "s")))
 
 
-async def test_a_client_that_says_nothing_does_not_hold_the_close_up(home: Path) -> None:
+async def test_a_client_that_says_nothing_more_does_not_hold_the_close_up(home: Path) -> None:
     path = home / "s"
     listener = await admin.start(Obedient(), Admin(socket=str(path)))
-    _, writer = await asyncio.open_unix_connection(str(path))
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b"POST /-/reload HTTP/1.1\r\nHost: agent\r\n\r\nPOST /-/rel")
+    await reader.readuntil(b"\r\n\r\n")
     async with asyncio.timeout(5):
         await listener.close()
     writer.close()
