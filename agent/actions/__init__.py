@@ -9,6 +9,7 @@ What an action is like is told by class attributes, each with a default, so that
 - ``interrupts`` (True): the container goes out of service first: not ready, drained, `/healthz` 503.
 - ``holds`` (True): a new instance is expected afterwards, and nothing is probed until it is seen.
 - ``needs_runtime`` (""): the runtime that it acts through; configuration refuses it without that one.
+- ``retries`` (False): as a hook it is tried again when it failed, until it is told or too old.
 - ``needs_state_file`` (False): it ends the agent itself, which must find its budget again.
 
 An optional ``def check_options(self) -> list[tuple[str, str]]`` tells configuration what its types can't: the path of
@@ -63,7 +64,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionError(Exception):
-    """An action that failed for a reason that its message tells: no traceback is needed, and no secret is in it."""
+    """An action that failed for a reason that its message tells: no traceback is needed, and no secret is in it.
+
+    ``final``: the same again would end the same way.
+    """
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class ExitRequested(Exception):  # noqa: N818 - it is no error: the agent is to leave, in order, with this status

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +15,9 @@ from agent import __version__
 from agent.actions import ActionError, Order
 
 SIGNATURE: Final = "X-Health-Agent-Signature"
+TRY_AGAIN: Final = frozenset({408, 425, 429})
+"""Of the refusals, those that the same request may not meet again."""
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MOST_SECRET_BYTES: Final = 65536
 
@@ -40,6 +43,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description=f"key of {SIGNATURE}: sha256=HMAC; read each time; line ends at its end are left out"),
     ] = None
 
+    retries: ClassVar[bool] = True
+
     def check_options(self) -> list[tuple[str, str]]:
         found = [] if _is_url(self.url) else [("url", "must be http://HOST... or https://HOST..., percent-encoded")]
         if not _TOKEN.fullmatch(self.method):
@@ -59,7 +64,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
         status = await self._send(body, await asyncio.to_thread(self._headers, body))
         if not 200 <= status <= 299:
             redirect = ", a redirect, which is not followed" if 300 <= status <= 399 else ""
-            raise ActionError(f"{_place(self.url)} answered {status}{redirect}")
+            final = 300 <= status <= 499 and status not in TRY_AGAIN
+            raise ActionError(f"{_place(self.url)} answered {status}{redirect}", final=final)
 
     def _headers(self, body: bytes) -> list[tuple[str, str]]:
         found = [
