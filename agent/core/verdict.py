@@ -79,6 +79,7 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
     restarts: tuple[Record, ...] = ()
     budget_remaining: int = 0
     backoff_seconds: float = 0.0
+    in_flight: float | None = None  # requests that run or wait, by the server's own gauges; None where nobody tells
 
     @property
     def live(self) -> bool:

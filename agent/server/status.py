@@ -58,6 +58,7 @@ def container(source: Source, view: ContainerView, *, full: bool) -> dict[str, A
         "cause": view.cause,
         "suppressed": view.suppressed,
         "maintenance": view.maintenance,
+        "in_flight": view.in_flight,
         "checks": [_check(source, check, full=full) for check in view.checks],
         "restarts": [_restart(source, record, full=full) for record in view.restarts],
         "budget_remaining": view.budget_remaining,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 
@@ -11,7 +11,7 @@ from agent.core.settings import Server
 from agent.core.verdict import CheckView, ContainerView, Record, Standing
 from agent.engine.events import Bus
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
-from agent.server import public
+from agent.server import Refused, public
 
 SECRET = "hunter2"
 
@@ -108,6 +108,35 @@ class Known:
 
     def redact(self, text: str) -> str:
         return text.replace(SECRET, "***")
+
+
+class Obedient(Known):
+    """An agent that writes down what it was told; ``refusal`` is what it says to everything."""
+
+    def __init__(self, *views: Any) -> None:
+        super().__init__(*views)
+        self.orders: list[tuple[Any, ...]] = []
+        self.refusal = ""
+
+    def note(self, *order: Any) -> None:
+        if self.refusal:
+            raise Refused(self.refusal)
+        self.orders.append(order)
+
+    async def reload(self) -> None:
+        self.note("reload")
+
+    async def restart(self, name: str) -> None:
+        self.note("restart", name)
+
+    async def maintain(self, name: str, seconds: float, ready: Literal["keep", "false"]) -> None:
+        self.note("maintain", name, seconds, ready)
+
+    async def drain(self, name: str, seconds: float) -> None:
+        self.note("drain", name, seconds)
+
+    async def probe(self, name: str) -> None:
+        self.note("probe", name)
 
 
 class Client:

@@ -7,47 +7,18 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import pytest
 
 from agent.core.settings import Admin
-from agent.server import Refused, admin
+from agent.server import admin
 from agent.server.listen import ListenError
-from tests.server.known import DEAD, RESTART, SECRET, Known, container
+from tests.server.known import DEAD, RESTART, SECRET, Obedient, container
 
 TOKEN = "a-token-of-the-operator"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-class Obedient(Known):
-    """An agent that writes down what it was told; ``refusal`` is what it says to everything."""
-
-    def __init__(self, *views: Any) -> None:
-        super().__init__(*views)
-        self.orders: list[tuple[Any, ...]] = []
-        self.refusal = ""
-
-    def note(self, *order: Any) -> None:
-        if self.refusal:
-            raise Refused(self.refusal)
-        self.orders.append(order)
-
-    async def reload(self) -> None:
-        self.note("reload")
-
-    async def restart(self, name: str) -> None:
-        self.note("restart", name)
-
-    async def maintain(self, name: str, seconds: float, ready: Literal["keep", "false"]) -> None:
-        self.note("maintain", name, seconds, ready)
-
-    async def drain(self, name: str, seconds: float) -> None:
-        self.note("drain", name, seconds)
-
-    async def probe(self, name: str) -> None:
-        self.note("probe", name)
 
 
 class Operator:
