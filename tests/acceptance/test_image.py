@@ -1,51 +1,23 @@
 """The container image on a real engine: small, unprivileged, hardened, healthy, and prompt to leave."""
 
 import json
-import os
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.acceptance.engine import docker, inspect, log
 from tests.acceptance.processes import eventually
 
 pytestmark = pytest.mark.docker
 
 ROOT = Path(__file__).parents[2]
-IMAGE = "model-health-agent:acceptance"  # one name, kept: its layers are the next build's cache
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64")
 MIB = 1024 * 1024
 
 StartContainer = Callable[..., str]
-
-
-def docker(*arguments: str, timeout: float = 60) -> str:
-    """Standard output of one docker command; fails with its words where it fails, and never waits for ever."""
-    run = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
-    assert run.returncode == 0, f"docker {' '.join(arguments)}:\n{run.stdout[-3000:]}{run.stderr[-3000:]}"
-    return run.stdout.strip()
-
-
-def inspect(name: str, expression: str) -> Any:
-    return json.loads(docker("inspect", "--format", f"{{{{json {expression}}}}}", name))
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The image of this checkout."""
-    try:
-        docker("info", timeout=20)
-    except (AssertionError, OSError, subprocess.TimeoutExpired):
-        missing = "no Docker Engine answers: install and start one (on Debian: apt-get install docker.io)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    docker("build", "--tag", IMAGE, ".", timeout=300)
-    return IMAGE
 
 
 @pytest.fixture
@@ -62,11 +34,6 @@ def start(image: str) -> Iterator[StartContainer]:
     yield run
     for name in names:
         docker("rm", "--force", name)
-
-
-def log(name: str) -> str:
-    run = subprocess.run(["docker", "logs", name], capture_output=True, text=True, timeout=20, check=False)
-    return run.stdout + run.stderr
 
 
 def test_it_adds_less_than_120_mb_to_its_base_and_no_tools(image: str) -> None:
