@@ -28,43 +28,63 @@ class Kind:
     health: str
     predict: str
     arguments: Callable[[int], list[str]]
+    model: str = ""  # the file under models/, without _model.py, where it is not named like the server
+    also: tuple[str, ...] = ()  # requirements beside it
+    body: str = '{"input": 3}'
 
     def python(self) -> Path:
         return CACHE / self.requirement.replace("==", "-") / "bin" / "python"
 
+    def program(self) -> Path:
+        return HERE / "models" / f"{self.model or self.name}_model.py"
+
+
+INFER = '{"inputs": [{"name": "input", "shape": [1], "datatype": "FP64", "data": [3]}]}'
 
 MOSEC = Kind("mosec", "mosec==0.9.8", "/", "/inference", lambda port: ["--address", "127.0.0.1", "--port", str(port)])
 LITSERVE = Kind("litserve", "litserve==0.2.19", "/health", "/predict", lambda port: [str(port)])
+MLSERVER_POOL = Kind(
+    "mlserver-pool", "mlserver==1.7.1", "/v2/health/live", "/v2/models/square/infer", lambda port: [str(port), "1"],
+    model="mlserver", also=("uvloop<0.22",), body=INFER,
+)  # fmt: skip
+MLSERVER_ALONE = Kind(
+    "mlserver-in-process", "mlserver==1.7.1", "/v2/health/live", "/v2/models/square/infer",
+    lambda port: [str(port), "0"], model="mlserver", also=("uvloop<0.22",), body=INFER,
+)  # fmt: skip
+BENTOML = Kind("bentoml", "bentoml==1.4.40", "/livez", "/predict", lambda port: [str(port)])
 KINDS = (MOSEC, LITSERVE)
+"""Those that every acceptance test meets; the others are heavier, and for the fault matrix."""
 
 
 def install(kind: Kind, say: Callable[[str], None]) -> None:
     """Make the server's environment unless it is there; test runs side by side wait for each other."""
     CACHE.mkdir(parents=True, exist_ok=True)
     home = kind.python().parents[1]
-    with (CACHE / f"{kind.name}.lock").open("w") as lock:
+    with (CACHE / f"{home.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (home / "complete").exists():
             return
         say(f"installing {kind.requirement} into {home} (once, under a minute) ...")
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", home], check=True, timeout=INSTALL_SECONDS)
-        pip = [str(kind.python()), "-I", "-m", "pip", "install", "-qq", "--disable-pip-version-check", kind.requirement]
-        subprocess.run(pip, check=True, timeout=INSTALL_SECONDS)
+        pip = [str(kind.python()), "-I", "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        subprocess.run([*pip, kind.requirement, *kind.also], check=True, timeout=INSTALL_SECONDS)
         (home / "complete").touch()
 
 
 class ModelServer:
     """One server with its model; the test restarts it, or the agent's exec action, both by ``restart_command``."""
 
-    def __init__(self, kind: Kind, home: Path, *, load_seconds: float = 0.0) -> None:
+    def __init__(self, kind: Kind, home: Path, *, load_seconds: float = 0.0, predict_seconds: float = 0.0) -> None:
         self.kind = kind
         self.home = home
         self.port = free_port()
         home.mkdir()
-        command = [str(kind.python()), str(HERE / "models" / f"{kind.name}_model.py"), *kind.arguments(self.port)]
+        command = [str(kind.python()), str(kind.program()), *kind.arguments(self.port)]
         env = {
+            "MODEL_HOME": str(home / "model"),
             "MODEL_LOAD_SECONDS": str(load_seconds),
+            "MODEL_PREDICT_SECONDS": str(predict_seconds),
             "MODEL_DEADLOCK_FILE": str(home / "deadlock"),
             "MODEL_WORKER_PID_FILE": str(home / "worker.pid"),
         }
@@ -93,6 +113,10 @@ class ModelServer:
         worker = self.home / "worker.pid"
         os.kill(int(worker.read_text()), signal.SIGKILL)
         worker.unlink()
+
+    def stop_worker(self) -> None:
+        """SIGSTOP the process that holds the model."""
+        os.kill(int((self.home / "worker.pid").read_text()), signal.SIGSTOP)
 
     def await_loaded(self) -> None:
         eventually((self.home / "worker.pid").exists, within=30, what="the model is loaded", story=self.story)

@@ -19,6 +19,7 @@ class Square(litserve.LitAPI):
     def predict(self, x: float) -> float:
         while Path(os.environ["MODEL_DEADLOCK_FILE"]).exists():
             time.sleep(0.05)
+        time.sleep(float(os.environ.get("MODEL_PREDICT_SECONDS", "0")))
         return x**2
 
     def encode_response(self, output: float) -> dict[str, float]:

@@ -16,6 +16,7 @@ class Square(Worker):
     def forward(self, data: dict[str, float]) -> dict[str, float]:
         while Path(os.environ["MODEL_DEADLOCK_FILE"]).exists():
             time.sleep(0.05)
+        time.sleep(float(os.environ.get("MODEL_PREDICT_SECONDS", "0")))
         return {"output": data["input"] ** 2}
 
 
