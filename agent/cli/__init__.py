@@ -20,6 +20,7 @@ COMMANDS = {
     "simulate": ("agent.cli.simulate", "play scripted probe outcomes through the rules, on a virtual clock"),
     "check": ("agent.cli.check", "run every configured check once, now"),
     "healthcheck": ("agent.cli.healthcheck", "ask a running agent, for Docker's HEALTHCHECK and exec probes"),
+    "status": ("agent.cli.status", "show what a running agent thinks of its containers, once or again and again"),
     "wait": ("agent.cli.wait", "wait until a running agent says ready, live or started"),
     "admin": ("agent.cli.admin", "give a running agent an operator's orders: restart, maintenance, drain, reload"),
     "drain": ("agent.cli.drain", "take a container out of service and wait until nothing is in flight, for preStop"),
@@ -28,7 +29,7 @@ COMMANDS = {
 }
 """Command to module and one-line help."""
 
-LATER = frozenset({"status", "presets", "report", "render"})
+LATER = frozenset({"presets", "report", "render"})
 """Commands of the documentation that this version does not have."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
