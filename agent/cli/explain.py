@@ -2,7 +2,7 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -40,19 +40,32 @@ def main(args: Namespace) -> int:
             warnings[finding.container].append({"code": place.code, "path": place.path, "message": place.message})
         else:
             tell([place])
-    for index, one in enumerate(loaded.config.containers):
-        written = loaded.tree.at(f"containers[{index}]").path
-        of_it = [p for p in (*loaded.warnings, *loaded.exec_nowhere) if p.path.startswith(written)]
-        warnings[one.name] += [{"code": p.code, "path": p.path, "message": p.message} for p in of_it]
-    told = [
+    where = places(loaded)
+    for problem in (*loaded.warnings, *loaded.exec_nowhere):
+        name = where.get((problem.file, problem.line, problem.path))
+        if name is not None:
+            warnings[name].append({"code": problem.code, "path": problem.path, "message": problem.message})
+    containers = [
         {"name": one.name, "checks": msgspec.to_builtins(figures(one)), "warnings": warnings[one.name]}
         for one in loaded.config.containers
     ]
     if args.format == "json":
-        print(json.dumps({"containers": told}, indent=2, ensure_ascii=False))
+        print(json.dumps({"containers": containers}, indent=2, ensure_ascii=False))
     else:
         print("\n\n".join(text(one, warnings[one.name]) for one in loaded.config.containers))
     return 0
+
+
+def places(loaded: Any) -> dict[tuple[str, int, str], str]:
+    """Every place of the documents that a container was read from, with its name."""
+    found = {}
+    for index, container in enumerate(loaded.config.containers):
+        waiting = [loaded.tree.at(f"containers[{index}]")]
+        while waiting:
+            node = waiting.pop()
+            found[node.file, node.line, node.path] = container.name
+            waiting += [child for _, child in node.children()]
+    return found
 
 
 def text(container: Container, warnings: list[dict[str, str]]) -> str:

@@ -27,16 +27,13 @@ def load_or_tell(args: Namespace) -> Loaded | None:
 
 
 def located(loaded: Loaded, findings: Iterable[Finding]) -> list[Problem]:
-    """What lint found, with the place in the document as it was written: a service.json's containers, say."""
+    """What lint found, with the place in the document as it was written: a manifest's `livenessProbe`, say."""
     return [_located(loaded, finding) for finding in findings]
 
 
 def _located(loaded: Loaded, finding: Finding) -> Problem:
     file, line = loaded.where(finding.path)
-    head, bracket, rest = finding.path.partition("]")
-    written = loaded.tree.at(head + bracket).path
-    path = f"{written}{rest}" if written and bracket else finding.path
-    return Problem(file, line, path, finding.message, finding.code)
+    return Problem(file, line, loaded.tree.written(finding.path), finding.message, finding.code)
 
 
 def tell(problems: Iterable[Problem]) -> None:

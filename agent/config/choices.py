@@ -10,7 +10,7 @@ import msgspec
 from agent.actions import ACTIONS
 from agent.config.decode import Decoder, fields_of
 from agent.config.scalars import INVALID
-from agent.config.tree import Node, below
+from agent.config.tree import Node, Style
 from agent.probes import METHODS
 from agent.runtimes import RUNTIMES
 
@@ -126,7 +126,7 @@ def _own_checks(decoder: Decoder, node: Node, options: Any) -> None:
     known = [problem.path for problem in decoder.problems]
     try:
         for path, message in ask():
-            place = Node(None, node.file, node.at(path).line, below(node.path, path) if path else node.path)
+            place = Node(None, node.file, node.at(path).line, node.written(path) if path else node.path)
             # A value that was refused has become its default, and what the struct says of that is no news.
             if not any(one == place.path or one.startswith((f"{place.path}.", f"{place.path}[")) for one in known):
                 decoder.report(place, decoder.expansion.unexpanded(message))
@@ -149,7 +149,8 @@ def _split_command(decoder: Decoder, node: Node) -> None:
         decoder.warn(
             command, "W-EXEC-STRING", f"split into {len(words)} words, no shell runs it: write a list of words"
         )
+    style: Style = "literal" if command.style == "literal" else "quoted"
     children = [
-        Node(word, command.file, command.line, f"{command.path}[{at}]", word, "quoted") for at, word in enumerate(words)
+        Node(word, command.file, command.line, f"{command.path}[{at}]", word, style) for at, word in enumerate(words)
     ]
     node.value["command"] = Node(children, command.file, command.line, command.path)

@@ -118,7 +118,7 @@ class Decoder:
         for member in kind.types:
             if takes(member, value):
                 return self.decode(node, member)
-        if node.style == "loose" and any(isinstance(member, mi.StrType) for member in kind.types):
+        if node.style in {"loose", "settled"} and any(isinstance(member, mi.StrType) for member in kind.types):
             return scalar(self, node, next(member for member in kind.types if isinstance(member, mi.StrType)))
         words = dict.fromkeys(called(member) for member in kind.types if not isinstance(member, mi.NoneType))
         return expected(self, node, " or ".join(words))

@@ -33,6 +33,11 @@ class Expansion:
             text = text.replace(value, self._taken[value])
         return text
 
+    def took(self, value: str, reference: str) -> None:
+        """Remember that ``value`` came from the environment: where it shows, ``reference`` stands for it."""
+        if len(value) >= _SECRET_LENGTH:
+            self._taken.setdefault(value, reference)
+
     def _replacement(self, found: re.Match[str]) -> str:
         whole, name, default = found[0], found[1], found[2]
         if whole == "$${":
@@ -44,8 +49,7 @@ class Expansion:
             return default
         if value is None:
             raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
-        if len(value) >= _SECRET_LENGTH:
-            self._taken.setdefault(value, f"${{{name}}}")
+        self.took(value, f"${{{name}}}")
         return value
 
 

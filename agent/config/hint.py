@@ -1,6 +1,6 @@
-"""Where to listen while the configuration is broken."""
+"""Where the agent listens, told before the configuration is decoded, or although it can't be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from agent.config.expand import Expansion
@@ -18,8 +18,13 @@ def listen_port_hint(sources: Sequence[SourceRef], environ: Mapping[str, str]) -
     """The public listener's port as far as it can be told: the variable, else `server.port` of the last document that
     has one, read up to its fault, else the default.
     """
+    return listen_port((root for source in sources for root in _roots(source)), environ)
+
+
+def listen_port(roots: Iterable[Node], environ: Mapping[str, str]) -> int:
+    """The same of documents that are read already."""
     candidates: list[Any] = [resolved(environ.get(_VARIABLE, ""))]
-    candidates += [_port_in(source, environ) for source in reversed(sources)]
+    candidates += [_port_in(root, environ) for root in reversed(list(roots))]
     return next((port for port in candidates if _is_port(port)), Server().port)
 
 
@@ -27,17 +32,26 @@ def _is_port(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535
 
 
-def _port_in(source: SourceRef, environ: Mapping[str, str]) -> Any:
+def _roots(source: SourceRef) -> list[Node]:
     try:
-        documents = parse(read_text(source), source.name).documents
+        return parse(read_text(source), source.name).documents
     except ConfigError:
-        return None
-    root = documents[0] if documents else None
-    server = root.value.get("server") if root is not None and isinstance(root.value, dict) else None
-    port: Node | None = server.value.get("port") if server is not None and isinstance(server.value, dict) else None
+        return []
+
+
+def _port_in(root: Node, environ: Mapping[str, str]) -> Any:
+    """`server.port` of a native document, or of the block that a Compose file has for it."""
+    port = next(
+        (found for path in ("server.port", "x-health-agent.server.port") if (found := _exactly(root, path))), None
+    )
     if port is None or not isinstance(port.value, str):
         return None if port is None else port.value
     try:
         return resolved(Expansion(environ).expand(port.value))
     except ValueError:
         return None
+
+
+def _exactly(root: Node, path: str) -> Node | None:
+    node, rest = root.reached(path)
+    return None if rest else node

@@ -18,12 +18,12 @@ _EAS_KEYS: Final = frozenset({
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind. ``read`` is False for those that are only recognised."""
+    """One kind. ``many`` tells whether a file may hold several of them."""
 
     name: KindName
     title: str
     matches: Callable[[Mapping[str, Node]], bool]
-    read: bool = True
+    many: bool = False
 
 
 def _is_kubernetes(keys: Mapping[str, Any]) -> bool:
@@ -37,8 +37,8 @@ def _is_eas(keys: Mapping[str, Any]) -> bool:
 
 
 KINDS: Final = (
-    Kind("kubernetes", "a Kubernetes manifest", _is_kubernetes, read=False),
-    Kind("compose", "a Compose file", lambda keys: "services" in keys, read=False),
+    Kind("kubernetes", "a Kubernetes manifest", _is_kubernetes, many=True),
+    Kind("compose", "a Compose file", lambda keys: "services" in keys),
     Kind("eas", "an EAS service.json", _is_eas),
     Kind("native", "a native document", lambda _: True),
 )

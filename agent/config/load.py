@@ -6,9 +6,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from agent.config import eas, environment
+from agent.config import compose, compose_files, eas, environment, kubernetes
 from agent.config.decode import Decoder
-from agent.config.kinds import KindName, kind_of
+from agent.config.hint import listen_port
+from agent.config.kinds import Kind, KindName, kind_of
 from agent.config.merge import merged
 from agent.config.native import build, new_decoder
 from agent.config.parse import parse
@@ -39,10 +40,20 @@ class Loaded(msgspec.Struct, kw_only=True):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """The options that decide how documents are read, from the command line or the environment."""
+    """What decides how documents are read: options, the environment, and the port that the agent listens on."""
 
     exec_in: str
     semantics: eas.Semantics
+    environ: Mapping[str, str]
+    listener: int
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """What one kind says: a file with one or more roots, or the files of one Compose project."""
+
+    kind: Kind
+    roots: list[Node]
+    sources: list[SourceRef]
 
 
 def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Options | None = None) -> Loaded:
@@ -50,13 +61,17 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
     found = environment.settings(environ)
     decoder = new_decoder(environ)
     problems = decoder.problems
-    reading = _reading(options or Options(), found, problems)
-    roots = [_root(source, problems) for source in sources]
+    documents = [_document(source, problems) for source in sources]
     problems += environment.problems_of(found, beside=", ".join(source.name for source in sources))
+    read = _projects([document for document in documents if document is not None])
+    listener = listen_port((root for document in read for root in document.roots), environ)
+    reading = _reading(options or Options(), found, problems, environ, listener)
+    if None in documents:
+        raise ConfigError(_in_order(problems))
+    files = [source.path for source in sources if source.path is not None]
+    trees = [_native(decoder, document, reading, files, alone=len(read) == 1) for document in read]
     if not sources:
-        roots = [_from_environment(found, problems)]
-    alone = len(roots) == 1
-    trees = [_native(decoder, root, reading, alone=alone) if root is not None else None for root in roots]
+        trees = [_from_environment(found, problems)]
     if None in trees:
         raise ConfigError(_in_order(problems))
     tree, wrong = environment.overlaid(functools.reduce(merged, filter(None, trees)), found)
@@ -66,15 +81,17 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
         raise ConfigError(_in_order(problems))
     return Loaded(
         config=config,
-        kind=kind_of(roots[0]).name if sources and roots[0] is not None else "environment",
+        kind=read[0].kind.name if read else "environment",
         warnings=_in_order(decoder.warnings),
         exec_nowhere=nowhere,
-        files=tuple(source.path for source in sources if source.path is not None),
+        files=tuple(files),
         tree=tree,
     )
 
 
-def _reading(options: Options, found: Mapping[str, str], problems: list[Problem]) -> _Reading:
+def _reading(
+    options: Options, found: Mapping[str, str], problems: list[Problem], environ: Mapping[str, str], listener: int
+) -> _Reading:
     exec_in: Any = options.exec_in or found.get(environment.EXEC_IN) or "container"
     semantics: Any = options.threshold_semantics or found.get(environment.THRESHOLD_SEMANTICS) or "kubernetes"
     for name, value, allowed in (
@@ -83,11 +100,11 @@ def _reading(options: Options, found: Mapping[str, str], problems: list[Problem]
     ):
         if value not in allowed:
             problems.append(Problem(name, 1, "", f'"{value}" is none of {", ".join(allowed)}'))
-    return _Reading(exec_in, semantics)
+    return _Reading(exec_in, semantics, environ, listener)
 
 
-def _root(source: SourceRef, problems: list[Problem]) -> Node | None:
-    """The top-level map of a source, or None once it is reported why there is none."""
+def _document(source: SourceRef, problems: list[Problem]) -> _Document | None:
+    """The top-level maps of a source, or None once it is reported why there are none."""
     try:
         text = read_text(source)
     except ConfigError as error:
@@ -98,27 +115,51 @@ def _root(source: SourceRef, problems: list[Problem]) -> Node | None:
     if parsed.fault is not None:
         return None
     roots = [root for root in parsed.documents if root.value is not None]
-    wrong = _unreadable(roots)
-    if wrong:
-        problems.append(Problem(source.name, roots[0].line if roots else 0, "", wrong))
-        return None
-    return roots[0]
-
-
-def _unreadable(roots: Sequence[Node]) -> str:
     if not roots:
-        return "is empty: expected a configuration"
-    unread = next((kind for kind in map(kind_of, roots) if not kind.read), None)
-    if unread is not None:
-        return f"{unread.title}: this version of the agent does not read it yet; write a native document for it"
-    if len(roots) > 1:
-        return f"holds {len(roots)} documents, expected one: put each in a file of its own"
-    return "" if isinstance(roots[0].value, dict) else "expected a map at the top level, such as `containers: [...]`"
+        problems.append(Problem(source.name, 0, "", "is empty: expected a configuration"))
+        return None
+    kind = kind_of(roots[0])
+    wrong = next(((root, text) for root in roots if (text := _misfit(root, kind, len(roots)))), None)
+    if wrong is not None:
+        problems.append(Problem(source.name, wrong[0].line, "", wrong[1]))
+        return None
+    return _Document(kind, roots, [source])
 
 
-def _native(decoder: Decoder, root: Node, reading: _Reading, *, alone: bool) -> Node | None:
-    if kind_of(root).name == "eas":
+def _misfit(root: Node, kind: Kind, count: int) -> str:
+    """What is wrong with a document beside the others of its file."""
+    if not isinstance(root.value, dict):
+        return "expected a map at the top level, such as `containers: [...]`"
+    if count > 1 and not kind.many:
+        return f"holds {count} documents, expected one: put each in a file of its own"
+    if kind_of(root) is not kind:
+        return f"no Kubernetes manifest (apiVersion and kind) as the first document is, but {kind_of(root).title}"
+    return ""
+
+
+def _projects(documents: Sequence[_Document]) -> list[_Document]:
+    """Compose files that follow each other are one project: their services are complete only together."""
+    found: list[_Document] = []
+    for document in documents:
+        if found and document.kind.name == found[-1].kind.name == "compose":
+            last = found.pop()
+            document = _Document(last.kind, [*last.roots, *document.roots], [*last.sources, *document.sources])  # noqa: PLW2901
+        found.append(document)
+    return found
+
+
+def _native(decoder: Decoder, document: _Document, reading: _Reading, files: list[str], *, alone: bool) -> Node | None:
+    """The native tree; ``files`` grows by what else was read for it."""
+    root = document.roots[0]
+    if document.kind.name == "eas":
         return eas.native_tree(decoder, root, reading.semantics, reading.exec_in, alone=alone)
+    if document.kind.name == "kubernetes":
+        return kubernetes.native_tree(decoder, document.roots, reading.exec_in, reading.listener, alone=alone)
+    if document.kind.name == "compose":
+        reader = compose_files.Reader(decoder, reading.environ)
+        project = reader.project(document.roots, document.sources)
+        files += reader.files
+        return compose.native_tree(decoder, project, alone=alone)
     return root
 
 

@@ -30,9 +30,12 @@ def expected(to: Reporter, node: Node, what: str) -> Any:
 
 
 def expanded(to: Reporter, node: Node) -> Any:
-    """The string of a node that holds one, with its references replaced."""
+    """The string of a node that holds one, with its references replaced where it is ours."""
     try:
-        text = to.expansion.expand(node.raw if node.style == "loose" else node.value)
+        if node.style in {"literal", "settled"}:
+            text = node.value
+        else:
+            text = to.expansion.expand(node.raw if node.style == "loose" else node.value)
     except ValueError as problem:
         to.report(node, str(problem))
         return INVALID
@@ -46,7 +49,7 @@ def value_of(to: Reporter, node: Node) -> Any:
     """The scalar as numbers and truth values are read: a lone unquoted `${NAME}` may stand for one."""
     if not isinstance(node.value, str):
         return node.value
-    if node.style == "loose" or (node.style == "plain" and is_reference(node.value)):
+    if node.style in {"loose", "settled"} or (node.style == "plain" and is_reference(node.value)):
         text = expanded(to, node)
         return text if text is INVALID else resolved(text)
     return node.value

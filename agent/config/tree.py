@@ -8,14 +8,15 @@ import msgspec
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 20_000  # read, checked and complained of within a second
 
-Style = Literal["plain", "quoted", "loose"]
+Style = Literal["plain", "quoted", "loose", "literal", "settled"]
 
 
 class Node(msgspec.Struct):
     """One value: a dict of nodes, a list of nodes, or a scalar.
 
     ``raw`` is a scalar's text as it was written. ``style`` tells how: ``plain`` (YAML decides the type), ``quoted`` (a
-    string), or ``loose`` (an environment variable's text, which becomes whatever type is wanted).
+    string), ``loose`` (an environment variable's text, which becomes whatever type is wanted), ``literal`` (a
+    string in which nothing is expanded, or nothing any more) or ``settled`` (both of the last two).
     """
 
     value: Any
@@ -34,6 +35,15 @@ class Node(msgspec.Struct):
 
     def at(self, path: str) -> "Node":
         """The node at a dotted path below this one, or the nearest one on the way to it."""
+        return self.reached(path)[0]
+
+    def written(self, path: str) -> str:
+        """The path, as the document spells it, of what is or would be at ``path`` below this node."""
+        here, rest = self.reached(path)
+        return here.path + rest if here.path else rest.removeprefix(".")
+
+    def reached(self, path: str) -> "tuple[Node, str]":
+        """As `at`, beside what is left of the path."""
         here, rest = self, path if path.startswith("[") else f".{path}"
         while rest:
             for step, child in here.children():
@@ -42,7 +52,7 @@ class Node(msgspec.Struct):
                     break
             else:
                 break
-        return here
+        return here, rest
 
     def like(self, value: Any) -> "Node":
         """Another value in this one's place."""
@@ -83,3 +93,14 @@ def plain(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain(child) for child in node.value]
     return node.value
+
+
+def items(node: Node | None) -> list[Node]:
+    """The nodes of a list, where there is one."""
+    return node.value if node is not None and isinstance(node.value, list) else []
+
+
+def texts(node: Node | None) -> list[str]:
+    """A string, or the strings of a list: of what may be anything."""
+    listed = [] if node is None else node.value if isinstance(node.value, list) else [node]
+    return [one.value for one in listed if isinstance(one.value, str)]

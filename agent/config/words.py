@@ -54,7 +54,7 @@ def got(node: Node, wanted: str) -> str:
 def _got_string(node: Node, wanted: str) -> str:
     if "map" in wanted or "list" in wanted:
         return "a string"
-    unquoted = node.style == "quoted" and resolved(node.value) != node.value
+    unquoted = node.style in {"quoted", "literal"} and resolved(node.value) != node.value
     return f"the string {shown(node)}" + (" (remove the quotes)" if unquoted else "")
 
 
