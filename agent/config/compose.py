@@ -19,10 +19,9 @@ def native_tree(decoder: Decoder, project: Project, *, alone: bool = True) -> No
 
     None where no service is to be looked at and no other document is laid over it; that is reported.
     """
-    before = len(decoder.problems)
     containers = list(_Services(decoder, project).containers())
     if not containers and alone:
-        if len(decoder.problems) == before:
+        if not decoder.problems:
             decoder.problems += decoder.warnings  # they say what was left out
             place = project.root.value["services"]
             decoder.report(place, f"no service to look after: none of them has an `{BLOCK}` block")

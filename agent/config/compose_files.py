@@ -57,6 +57,7 @@ class Reader:
         self._decoder = decoder
         self._environ = environ
         self._included: set[Path] = set()
+        self._roots: dict[Path, Node | None] = {}
 
     def project(self, roots: Sequence[Node], sources: Sequence[SourceRef]) -> Project:
         """The files laid over each other in their order, as `docker compose -f` does."""
@@ -118,6 +119,9 @@ class Reader:
         """The service that ``extends`` names, in this file or in another."""
         told = extends.value if isinstance(extends.value, dict) else {"service": extends}
         name = self._word(file, told.get("service"))
+        if not name:
+            self._decoder.report(extends, "expected the name of a service, or a map with `service` and `file`")
+            return None
         other: _File | None = file
         if "file" in told and told["file"].value is not None:
             path = file.folder / self._word(file, told["file"])
@@ -128,7 +132,7 @@ class Reader:
         if base is None or not isinstance(base.value, dict):
             self._decoder.report(extends, f"there is no service '{name}' to extend")
             return None
-        if any((base.file, base.line) == (one.file, one.line) for one in above):
+        if any((base.file, base.line, base.path) == (one.file, one.line, one.path) for one in above):
             self._decoder.report(extends, f"the service '{name}' extends itself")
             return None
         if len(above) > _MAX_EXTENDS:
@@ -158,17 +162,21 @@ class Reader:
         self, path: Path, named_at: Node, interpolation: Interpolation, folder: Path | None = None
     ) -> _File | None:
         """Another file of the project; what can't be had is left out, with a warning."""
-        if not path.is_file() or len(self.files) >= _MAX_FILES:
+        known = path.resolve()
+        if known not in self._roots:
+            self._roots[known] = self._root(path, named_at)
+        root = self._roots[known]
+        return None if root is None else _File(root, folder or path.parent, interpolation)
+
+    def _root(self, path: Path, named_at: Node) -> Node | None:
+        if not path.is_file() or len(self._roots) >= _MAX_FILES:
             why = f"more than {_MAX_FILES} files" if path.is_file() else "there is no such file here"
-            self._decoder.warn(named_at, "W-COMPOSE-FILE", f"{named_at.raw or path} is left out: {why}")
+            self._decoder.warn(named_at, "W-COMPOSE-FILE", f"{path} is left out: {why}")
             return None
-        text = self._text(path)
-        parsed = parse(text or "", str(path))
+        parsed = parse(self._text(path) or "", str(path))
         self._decoder.problems += parsed.problems
         root = parsed.documents[0] if parsed.documents else None
-        if text is None or root is None or not isinstance(root.value, dict):
-            return None
-        return _File(root, folder or path.parent, interpolation)
+        return root if root is not None and isinstance(root.value, dict) else None
 
     # -- references --------------------------------------------------------------------------------------------------
 

@@ -41,9 +41,17 @@ class Decoder:
         self._later = later or {}
         self._stand_ins = stand_ins or {}
         self._suggested = 0
+        self._spoilt: set[tuple[str, str]] = set()
 
     def report(self, node: Node, message: str, key: str = "") -> None:
-        self.problems.append(Problem(node.file, node.line, below(node.path, key) if key else node.path, message))
+        path = below(node.path, key) if key else node.path
+        if (node.file, path) not in self._spoilt:
+            self.problems.append(Problem(node.file, node.line, path, message))
+
+    def spoil(self, node: Node, message: str) -> None:
+        """Report of a value that it can't be had; what else is wrong with what stands there is no news."""
+        self.report(node, message)
+        self._spoilt.add((node.file, node.path))
 
     def warn(self, node: Node, code: str, message: str) -> None:
         self.warnings.append(Problem(node.file, node.line, node.path, message, code))

@@ -56,9 +56,10 @@ class Interpolation:
             value = self.text(value)
         except ValueError as wrong:
             if decoder is not None:
-                decoder.report(node, str(wrong))
-        for name in self._unset if decoder is not None else ():
-            decoder.warn(node, "W-COMPOSE-VARIABLE", f"the variable {name} is not set: nothing stands in its place")
+                decoder.spoil(node, str(wrong))
+        if decoder is not None:
+            for name in self._unset:
+                decoder.warn(node, "W-COMPOSE-VARIABLE", f"the variable {name} is not set: nothing stands in its place")
         return Node(value, node.file, node.line, node.path, node.raw, style)
 
     def _one(self, text: str, at: int, depth: int) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import msgspec
 from agent.config.decode import Decoder
 from agent.config.kubernetes_container import Conversion
 from agent.config.kubernetes_probe import PROBES
-from agent.config.tree import Node, below
+from agent.config.tree import Node, below, items
 
 _TEMPLATES: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job")
 _PODS: Final = {
@@ -29,6 +29,7 @@ class _Pod(msgspec.Struct, frozen=True):
     kind: str
     name: str
     spec: Node
+    owners: tuple[tuple[str, str], ...]  # kind and name of each
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -53,7 +54,7 @@ def native_tree(
     None where nothing is left to probe and no other document is laid over it; that is reported.
     """
     before = len(decoder.problems)
-    pods = [pod for document in documents for pod in _pods(decoder, document)]
+    pods = _topmost([pod for document in documents for pod in _pods(decoder, document)])
     conversion = Conversion(decoder, exec_in, listener)
     found = [_Found(pod, native) for pod in pods for native in _containers(conversion, pod)]
     if not found and (alone or not pods):
@@ -70,17 +71,28 @@ def _pods(decoder: Decoder, document: Node) -> Iterator[_Pod]:
     value = document.value if isinstance(document.value, dict) else {}
     kind = _text(value.get("kind"))
     if kind.endswith("List") and "items" in value:
-        items = value["items"].value
-        for item in items if isinstance(items, list) else []:
+        for item in items(value["items"]):
             if isinstance(item.value, dict) and "kind" not in item.value:  # as the API server itself lists things
                 item.value["kind"] = document.like(kind.removesuffix("List"))
             yield from _pods(decoder, item)
     elif kind in _PODS:
         spec = document.at(_PODS[kind])
         if isinstance(spec.value, dict) and spec.path == below(document.path, _PODS[kind]):
-            yield _Pod(kind, _name(document) or kind.lower(), spec)
+            yield _Pod(kind, _name(document) or kind.lower(), spec, tuple(_owners(document)))
         else:
             decoder.report(document, "is missing, or no map: it describes the pod", _PODS[kind])
+
+
+def _topmost(pods: Sequence[_Pod]) -> list[_Pod]:
+    """The pods without those that another of them made: `kubectl get all` lists a Deployment's pods beside it."""
+    known = {(pod.kind, pod.name) for pod in pods}
+    return [pod for pod in pods if not any(owner in known and owner != (pod.kind, pod.name) for owner in pod.owners)]
+
+
+def _owners(document: Node) -> Iterator[tuple[str, str]]:
+    for owner in items(document.at("metadata.ownerReferences")):
+        if isinstance(owner.value, dict):
+            yield _text(owner.value.get("kind")), _text(owner.value.get("name"))
 
 
 def _name(document: Node) -> str:

@@ -125,8 +125,8 @@ def _look_at_handlers(decoder: Decoder, node: Node) -> None:
     strangers = [key for key in node.value if key not in HANDLERS and isinstance(node.value[key].value, dict)]
     if not given and not strangers:  # a stranger has been reported: it is the handler, misspelt
         decoder.report(node, f"no handler: exactly one is needed, of {', '.join(HANDLERS)}")
-    if len(given) > 1:
-        decoder.report(node, f"{len(given)} handlers, {' and '.join(given)}: exactly one is needed")
+    for key in given[1:]:
+        decoder.report(node.value[key], f"a second handler, beside {given[0]}: exactly one is needed")
     for key in given:
         if isinstance(node.value[key].value, dict):
             _look_at_handler(decoder, node.value[key], key)
