@@ -149,7 +149,7 @@ def _split_command(decoder: Decoder, node: Node) -> None:
         decoder.warn(
             command, "W-EXEC-STRING", f"split into {len(words)} words, no shell runs it: write a list of words"
         )
-    style: Style = "literal" if command.style == "literal" else "quoted"
+    style: Style = "literal" if command.style in {"literal", "settled"} else "quoted"
     children = [
         Node(word, command.file, command.line, f"{command.path}[{at}]", word, style) for at, word in enumerate(words)
     ]

@@ -1,5 +1,6 @@
 """What a Compose project's files say of its services, together: included files, `extends` and `.env` too."""
 
+import os.path
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ class Reader:
         """``over``, and below it what the `.env` files say, the later of them first; a missing one says nothing."""
         found: ChainMap[str, str] = ChainMap(dict(over))
         for path in reversed(paths):
-            text = self._text(path) if path.exists() else None
+            text = self._text(path) if _is_file(path) else None
             found.maps.append(dotenv(text or "", over))
         return found
 
@@ -124,7 +125,7 @@ class Reader:
             return None
         other: _File | None = file
         if "file" in told and told["file"].value is not None:
-            path = file.folder / self._word(file, told["file"])
+            path = _path(file.folder, self._word(file, told["file"]))
             other = self._file(path, told["file"], file.interpolation)
         if other is None:
             return None
@@ -146,13 +147,13 @@ class Reader:
         listed = file.root.value.get("include")
         for entry in listed.value if listed is not None and isinstance(listed.value, list) else []:
             told = entry.value if isinstance(entry.value, dict) else {"path": entry}
-            paths = [file.folder / word for word in self._words(file, told.get("path"))]
+            paths = [_path(file.folder, word) for word in self._words(file, told.get("path"))]
             folder = self._word(file, told.get("project_directory"))
             base = file.folder / folder if folder else paths[0].parent if paths else file.folder
-            given = [file.folder / word for word in self._words(file, told.get("env_file"))]
+            given = [_path(file.folder, word) for word in self._words(file, told.get("env_file"))]
             for path in paths:
-                if path.resolve() not in self._included:
-                    self._included.add(path.resolve())
+                if path not in self._included:
+                    self._included.add(path)
                     below = self._variables(variables, given or [base / ".env"])
                     included = self._file(path, entry, Interpolation(below, self._decoder.expansion), base)
                     if included is not None:
@@ -162,20 +163,19 @@ class Reader:
         self, path: Path, named_at: Node, interpolation: Interpolation, folder: Path | None = None
     ) -> _File | None:
         """Another file of the project; what can't be had is left out, with a warning."""
-        known = path.resolve()
-        if known not in self._roots:
-            self._roots[known] = self._root(path, named_at)
-        root = self._roots[known]
+        if path not in self._roots:
+            self._roots[path] = self._root(path, named_at)
+        root = self._roots[path]
         return None if root is None else _File(root, folder or path.parent, interpolation)
 
     def _root(self, path: Path, named_at: Node) -> Node | None:
-        if not path.is_file() or len(self._roots) >= _MAX_FILES:
-            why = f"more than {_MAX_FILES} files" if path.is_file() else "there is no such file here"
+        if not _is_file(path) or len(self._roots) >= _MAX_FILES:
+            why = f"more than {_MAX_FILES} files" if _is_file(path) else "there is no such file here"
             self._decoder.warn(named_at, "W-COMPOSE-FILE", f"{path} is left out: {why}")
             return None
         parsed = parse(self._text(path) or "", str(path))
         self._decoder.problems += parsed.problems
-        root = parsed.documents[0] if parsed.documents else None
+        root = parsed.documents[0] if parsed.documents and parsed.fault is None else None
         return root if root is not None and isinstance(root.value, dict) else None
 
     # -- references --------------------------------------------------------------------------------------------------
@@ -191,3 +191,14 @@ class Reader:
     def _words(self, file: _File, node: Node | None) -> list[str]:
         listed = node.value if node is not None and isinstance(node.value, list) else [node]
         return [word for word in (self._word(file, one) for one in listed) if word]
+
+
+def _path(folder: Path, word: str) -> Path:
+    return Path(os.path.normpath(folder / word))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

@@ -1,5 +1,6 @@
 """A container of a pod to a native one, and which containers and probes of a pod are the agent's own."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -13,6 +14,7 @@ from agent.config.words import suggestion
 from agent.core.settings import Server
 
 _PORT_VARIABLE: Final = "HEALTH_AGENT_SERVER__PORT"
+_LIKE_A_PROBE: Final = re.compile("(.*?)[-_]?(?:probe|check)s?")
 
 
 class Conversion:
@@ -69,10 +71,10 @@ class Conversion:
 
     def _look_at_key(self, key: str, node: Node) -> None:
         """Whoever misspells a probe has none: beyond the probes, all else is left to the API server."""
-        if key.lower().replace("_", "").endswith(("probe", "healthcheck", "_check")):
-            guess = next((name for name in PROBES if name.lower() == key.lower().replace("_", "")), None)
-            guess = guess or suggestion(key, PROBES)
-            hint = f", did you mean '{guess}'?" if guess else ""
+        found = _LIKE_A_PROBE.fullmatch(key.lower())
+        if found:
+            guess = suggestion(found[1], PROBES.values())
+            hint = f", did you mean '{guess}Probe'?" if guess else ""
             self.decoder.warn(node, "W-KUBERNETES-KEY", f"no key of a container, and not read{hint}")
 
     def _asks_agent(self, probe: Node, names: Mapping[str, int], agent_ports: Collection[int]) -> bool:
