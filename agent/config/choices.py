@@ -32,7 +32,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 CHECKS: Final = Table(
-    "method", METHODS, frozenset({"grpc", "inference", "progress", "process", "gpu", "engine_health"}), "probe"
+    "method", METHODS, frozenset({"inference", "progress", "process", "gpu", "engine_health"}), "probe"
 )
 ACTION: Final = Table("action", ACTIONS, frozenset({"docker", "kubernetes"}), "act")
 HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, frozenset(), "act", False)

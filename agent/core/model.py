@@ -93,12 +93,14 @@ class Target:
 
     ``reached_body`` is set by a method once the target has answered and only the body is still to come: the worker's
     own deadline is then an error, not a failure (probe-semantics 2.1, point 7). ``in_runtime`` is set by a method while
-    it waits for the runtime and not yet for the target: an engine that does not answer is an error too. ``impaired`` is
-    set by the worker where the agent itself could not look. The worker clears all three before each try.
+    it waits for the runtime and not yet for the target: an engine that does not answer is an error too. ``so_far`` is
+    set by a method that tries again until the deadline: what it has found until then. ``impaired`` is set by the worker
+    where the agent itself could not look. The worker clears all four before each try.
     """
 
     __slots__ = (
-        "container", "host", "impaired", "in_runtime", "port", "ports", "reached_body", "runtime", "seen", "timeout"
+        "container", "host", "impaired", "in_runtime", "port", "ports", "reached_body", "runtime", "seen", "so_far",
+        "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +124,7 @@ class Target:
         self.reached_body = False
         self.in_runtime = False
         self.impaired = False
+        self.so_far: Result | None = None
 
     def port_of(self, port: int | str | None) -> int:
         """The number behind ``port``: itself, a name of ``ports``, or the container's default.

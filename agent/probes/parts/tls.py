@@ -35,18 +35,24 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNVERIFIED: Final = Tls()
-_contexts: dict[Tls, tuple[Any, ssl.SSLContext]] = {}
+_contexts: dict[tuple[Tls, str | None], tuple[Any, ssl.SSLContext]] = {}
 
 
-async def client_context(options: Tls) -> ssl.SSLContext:
-    """The context for ``options``, built once beside the event loop, and again whenever one of its files changes."""
-    known = _contexts.get(options)
+async def client_context(options: Tls, protocol: str | None = None) -> ssl.SSLContext:
+    """The context for ``options``, built once beside the event loop, and again whenever one of its files changes.
+
+    ``protocol`` is what is offered by ALPN.
+    """
+    key = (options, protocol)
+    known = _contexts.get(key)
     if known is None or options.files():
-        known = _contexts[options] = await shared(("tls", options), lambda: _current(options, known))
+        known = _contexts[key] = await shared(("tls", key), lambda: _current(options, protocol, known))
     return known[1]
 
 
-def _current(options: Tls, known: tuple[Any, ssl.SSLContext] | None) -> tuple[Any, ssl.SSLContext]:
+def _current(
+    options: Tls, protocol: str | None, known: tuple[Any, ssl.SSLContext] | None
+) -> tuple[Any, ssl.SSLContext]:
     name = "tls"
     try:
         stamps = []
@@ -56,12 +62,12 @@ def _current(options: Tls, known: tuple[Any, ssl.SSLContext] | None) -> tuple[An
         if known is not None and known[0] == stamps:
             return known
         name = ", ".join(options.files()) or "tls"
-        return stamps, _build(options)
+        return stamps, _build(options, protocol)
     except OSError as problem:  # ssl.SSLError is one too
         raise Fault("internal", f"{name} cannot be used: {problem.strerror or problem}") from problem
 
 
-def _build(options: Tls) -> ssl.SSLContext:
+def _build(options: Tls, protocol: str | None) -> ssl.SSLContext:
     if options.verify:
         context = ssl.create_default_context(cafile=options.ca_file)
     else:
@@ -69,6 +75,8 @@ def _build(options: Tls) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_ciphers("DEFAULT:@SECLEVEL=1")  # Python's own list refuses servers that the kubelet can talk to
+    if protocol is not None:
+        context.set_alpn_protocols([protocol])
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # as Go's clients
     if options.cert_file is not None:
         context.load_cert_chain(options.cert_file, options.key_file, password=_no_password)

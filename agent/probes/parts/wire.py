@@ -51,6 +51,14 @@ class Wire:
             raise
         return wire
 
+    def hurry(self) -> None:
+        """Small writes in a row go out at once: Nagle holds the second back until the first is acknowledged (40 ms)."""
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def protocol(self) -> str | None:
+        """What the TLS handshake agreed to speak (ALPN)."""
+        return self._sock.selected_alpn_protocol() if isinstance(self._sock, ssl.SSLSocket) else None
+
     async def send(self, data: bytes) -> None:
         """Sends it all, unless the peer has closed already: it may have answered first, so reading tells."""
         rest = memoryview(data)
