@@ -42,8 +42,8 @@ class _Found(msgspec.Struct, frozen=True):
     native: Node
 
     @property
-    def name(self) -> Any:
-        return self.native.value["name"].value if "name" in self.native.value else None
+    def name(self) -> str:
+        return _text(self.native.value.get("name"))
 
 
 def native_tree(
@@ -168,10 +168,10 @@ def _warn_of_several(decoder: Decoder, found: Sequence[_Found]) -> None:
 
 def _named(found: Sequence[_Found]) -> list[Node]:
     """The containers; those whose name another pod has too under their object's as well: `gateway.main`."""
-    pods: dict[Any, set[int]] = {}
+    pods: dict[str, set[int]] = {}
     for one in found:
         pods.setdefault(one.name, set()).add(id(one.pod))
-    return [_qualified(one) if isinstance(one.name, str) and len(pods[one.name]) > 1 else one.native for one in found]
+    return [_qualified(one) if one.name and len(pods[one.name]) > 1 else one.native for one in found]
 
 
 def _qualified(one: _Found) -> Node:
