@@ -1,7 +1,7 @@
 """Kubernetes manifests to a native tree: the probes of every container that keeps running, and what ends it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
