@@ -18,7 +18,8 @@ at once, just before a probe) and at worst (just after one, every probe runs int
 take, and what is likely to hurt. Nothing is probed."""
 EXAMPLES: Final = """\
   health-agent explain config.yaml
-  health-agent explain service.json --format json"""
+  health-agent explain compose.yaml --format json
+  kubectl get deployment model -o yaml | health-agent explain -"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

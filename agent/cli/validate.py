@@ -16,7 +16,7 @@ FILE:LINE: PATH: MESSAGE. Warnings (FILE:LINE: PATH: W-NAME: MESSAGE) do not fai
 EXAMPLES: Final = """\
   health-agent validate config.yaml
   health-agent validate --together service.json overlay.yaml
-  health-agent validate - < service.json
+  kubectl get deployment model -o yaml | health-agent validate -
   health-agent validate config.yaml --format json"""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.actions import ACTIONS
-from agent.config import ConfigError, environment, find_sources, load, schema
+from agent.config import ConfigError, SourceRef, environment, find_sources, load, schema
 from agent.config.environment import PREFIX, problems_of
 from agent.config.lint import lint
 from agent.config.shapes import LATER
@@ -32,6 +32,7 @@ SECTIONS = {
     "Headers": "agent.probes.parts.request.Header",
     "Method tcp_socket": "TcpSocket",
     "Method exec": "Exec",
+    "Method grpc": "Grpc",
     "restart": "Restart",
     "drain": "Drain",
     "backoff": "Backoff",
@@ -107,6 +108,15 @@ def test_every_variable_is_named_and_none_that_is_unknown() -> None:
     assert [str(problem) for problem in problems_of(dict.fromkeys(named, "x"), beside="")] == []
     rows = set(re.findall(rf"^\| `({PREFIX}\w+)`", PAGE, re.MULTILINE))
     assert rows == {*environment._BLOCKS, *environment._SCALARS, *environment.READERS}
+
+
+def test_the_compose_example_is_good_and_careful() -> None:
+    example = re.search(r"```yaml\n(x-health-agent:.*?)```", PAGE, re.DOTALL)
+    assert example
+    loaded = load([SourceRef("compose.yaml", content=example[1].encode())], {})
+    assert [container.name for container in loaded.config.containers] == ["model"]
+    assert loaded.warnings == []
+    assert lint(loaded.config) == []
 
 
 def test_the_example_is_good_and_careful(tmp_path: Path) -> None:
