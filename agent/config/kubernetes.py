@@ -145,9 +145,9 @@ def _refuse_probes(decoder: Decoder, node: Node, whom: str) -> None:
 def _nothing_left(decoder: Decoder, documents: Sequence[Node], pods: Sequence[_Pod], *, asked: bool) -> None:
     decoder.problems += decoder.warnings  # they say what was left out
     if not pods:
-        kinds = ", ".join(dict.fromkeys(_text(document.value.get("kind"))[:60] or "?" for document in documents))
-        known = ", ".join(_PODS)
-        message = f"no pod in here, but {kinds}: give what makes the pods ({known}, or a List of them)"
+        kinds = ", ".join(dict.fromkeys(kind[:60] for document in documents for kind in _kinds(document)))
+        found = f", but {kinds[:200]}" if kinds else ""
+        message = f"no pod in here{found}: give what makes the pods ({', '.join(_PODS)}, or a List of them)"
         decoder.report(documents[0], message)
         return
     message = "no container has a livenessProbe, readinessProbe or startupProbe"
@@ -155,6 +155,15 @@ def _nothing_left(decoder: Decoder, documents: Sequence[Node], pods: Sequence[_P
         message = "every probe asks the agent itself: give what the agent is to look at, its own configuration"
     spec = pods[0].spec
     decoder.report(spec.at(_MAIN), message)
+
+
+def _kinds(document: Node) -> Iterator[str]:
+    value = document.value if isinstance(document.value, dict) else {}
+    if "items" in value:
+        for item in items(value["items"]):
+            yield from _kinds(item)
+    elif _text(value.get("kind")):
+        yield _text(value["kind"])
 
 
 def _warn_of_several(decoder: Decoder, found: Sequence[_Found]) -> None:

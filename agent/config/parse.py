@@ -21,7 +21,7 @@ def parse(text: str, file: str, path: str = "") -> Parsed:
     """Every document of ``text``, its root at ``path``. JSON is read as JSON, everything else as YAML."""
     looks_json = text.lstrip(" \t\r\n")[:1] in {"{", "["}
     if not looks_json:
-        return _read(yaml_events(text), _Builder(file, path))
+        return _with_remedy(text, _read(yaml_events(text), _Builder(file, path)))
     as_json = _read(json_events(text), _Builder(file, path))
     if not isinstance(as_json.fault, NotJson) or file.endswith(".json"):
         return as_json
@@ -37,6 +37,16 @@ def _read(events: Iterable[Event], builder: "_Builder") -> Parsed:
         builder.problems.append(Problem(builder.file, problem.line, "", problem.message))
         fault = problem
     return Parsed(builder.documents, builder.problems, fault)
+
+
+def _with_remedy(text: str, parsed: Parsed) -> Parsed:
+    """Templates of Helm and its like are not YAML yet, and what YAML has against them tells little."""
+    lines = text.split("\n") if parsed.fault is not None else []
+    if parsed.fault is not None and "{{" in "".join(lines[parsed.fault.line - 1 : parsed.fault.line]):
+        last = parsed.problems[-1]
+        message = f"{last.message} (a template, is it? render it first: helm template ... | health-agent ... -)"
+        parsed.problems[-1] = Problem(last.file, last.line, last.path, message)
+    return parsed
 
 
 class _Frame(msgspec.Struct):
