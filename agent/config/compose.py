@@ -106,14 +106,19 @@ class _Services:
         if "runtime" not in native and _restarts_with_docker(native):
             native["runtime"] = _map(block, "runtime", {"docker": _map(block, "runtime.docker", {})})
         runtime = native.get("runtime")
-        if runtime is None or not _holds(runtime, "docker") or runtime.value["docker"].value:
+        if runtime is None or not _holds(runtime, "docker"):
             return
         docker = runtime.value["docker"]
+        told = {} if docker.value is None else docker.value
+        if not isinstance(told, dict) or told.keys() & {"container", "service"}:
+            return
         options = {"service": _literal(block, "runtime.docker.service", name)}
-        project = self.project.variables.get("COMPOSE_PROJECT_NAME") or self.project.name
+        # Beside its service the agent knows its project better: `docker compose -p` may have given it another name.
+        own = None if self.agents else self.project.name
+        project = self.project.variables.get("COMPOSE_PROJECT_NAME") or own
         if project:
             options["project"] = _literal(block, "runtime.docker.project", project)
-        native["runtime"] = runtime.like({**runtime.value, "docker": docker.like(options)})
+        native["runtime"] = runtime.like({**runtime.value, "docker": docker.like({**options, **told})})
 
     def _host(self, name: str, block: Node) -> str:
         """Where a service is reached: by its name, or right here where the agent shares its network namespace."""

@@ -183,6 +183,11 @@ def test_the_docker_runtime_looks_for_the_services_own_container() -> None:
     for block in blocks:
         implied = native({"model": {"x-health-agent": block}}, {"COMPOSE_PROJECT_NAME": "p"}, name="shop")
         assert implied["containers"][0]["runtime"] == {"docker": {"service": "model", "project": "p"}}
+    more = native({"model": {"x-health-agent": {"runtime": {"docker": {"host": "tcp://h:1"}}}}})["containers"][0]
+    assert more["runtime"] == {"docker": {"service": "model", "host": "tcp://h:1"}}
+    beside = {"model": {"x-health-agent": {"runtime": {"docker": {}}}}, "agent": {"image": "model-health-agent"}}
+    (known,) = native(beside, name="shop")["containers"]
+    assert known["runtime"] == {"docker": {"service": "model"}}, "the agent looks for it in its own project"
     (bare,) = native({"model": {"x-health-agent": {"runtime": {"docker": {}}}}})["containers"]
     assert bare["runtime"] == {"docker": {"service": "model"}}
 
