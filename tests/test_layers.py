@@ -30,6 +30,7 @@ ONLY_IN = {
     "aiohttp": {"server", "probes", "actions", "runtimes"},
     "yaml": {"config"},
     "prometheus_client": {"server"},
+    "h2": {"probes"},
 }
 """Third-party package to the parts that may import it."""
 
