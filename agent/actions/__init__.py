@@ -27,6 +27,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "exec": "agent.actions.exec:ExecAction",
     "webhook": "agent.actions.webhook:Webhook",
     "exit": "agent.actions.exit:Exit",
+    "kubernetes": "agent.actions.kubernetes:KubernetesAction",
 }
 """Action name to import string: a module is imported when the configuration uses it."""
 
