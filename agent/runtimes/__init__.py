@@ -43,6 +43,10 @@ class CannotRunError(OSError):
     """A command could not be started in the container: it has no such program, or may not run it."""
 
 
+class StillRunningError(OSError):
+    """Earlier runs of the same command hang in the container and can't be ended; no further one is started."""
+
+
 class Runtime(Protocol):
     """What every runtime can; the others below are optional, and asked for by `hasattr` or a class attribute."""
 
@@ -58,8 +62,9 @@ class Executes(Protocol):
         """Run ``argv`` in the container, without a shell; ``started`` is called once the command has begun.
 
         Until then it is the runtime that is waited for. At most `command.CAP` bytes of output are kept. Raises
-        CannotRunError where the container lacks the program, OSError where the runtime does not answer. Cancelled, it
-        gives the connection up and does what it can to end the command.
+        CannotRunError where the container lacks the program, StillRunningError where it already hangs there too often,
+        OSError where the runtime does not answer. Cancelled, it gives the connection up and does what it can to end the
+        command.
         """
         ...
 

@@ -163,7 +163,7 @@ class Api(msgspec.Struct, frozen=True):
             trace_configs=[tracing],
             headers={
                 "Authorization": f"Bearer {account.token}", "User-Agent": f"model-health-agent/{__version__}",
-                "Accept": "application/json", "Accept-Encoding": "identity",
+                "Accept": "application/json, */*", "Accept-Encoding": "identity",
             },
         )  # fmt: skip
         try:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent.runtimes import Ended, Instance
+from agent.runtimes import Ended, Instance, kube_left
 from agent.runtimes.command import Finished
 from agent.runtimes.kube_answers import CREATE_EVENT, DELETE_POD, EVICT_POD, EXEC_IN_POD, GET_POD, ApiError, Rule
 from agent.runtimes.kube_api import Api, Call, memory
@@ -76,7 +76,10 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
         return None if pod is None else ended(pod, self._contained(pod))
 
     async def run(self, argv: Sequence[str], started: Callable[[], None]) -> Finished:
-        """See `agent.runtimes.Executes`. A cancelled command goes on in the container: nothing here can end it."""
+        """See `agent.runtimes.Executes`. The API has no way to end a command: see `kube_left`."""
+        return await kube_left.bounded((self, tuple(argv)), partial(self._run, argv), started)
+
+    async def _run(self, argv: Sequence[str], started: Callable[[], None]) -> Finished:
         try:
             async with asyncio.timeout(BEGIN_SECONDS) as beginning:
 

@@ -12,10 +12,12 @@ from aiohttp import web
 from agent.core.model import Check, CheckType, Outcome, Target
 from agent.engine.worker import look
 from agent.probes.exec import Exec
-from agent.runtimes import CannotRunError
+from agent.runtimes import CannotRunError, StillRunningError
 from agent.runtimes.command import CAP, Finished
 from agent.runtimes.kube_answers import ApiError
-from tests.runtimes.api_server import POD, ApiServer, Channels, executing, exits, forbidden, serving, status
+from agent.runtimes.kube_left import MOST_LEFT
+from tests.runtimes.api_server import POD, ApiServer, Channels, executing, exits, forbidden, saying, serving, status
+from tests.runtimes.support import descriptors
 
 NOT_FOUND = 'exec: "nope": executable file not found in $PATH: unknown'
 CONTAINERD = f'failed to start exec "1f": OCI runtime exec failed: exec failed: unable to start: {NOT_FOUND}'
@@ -122,23 +124,45 @@ async def test_the_start_is_told_when_the_node_answers_and_not_before(server: Ap
         hanging.set()
 
 
-async def test_cancelled_it_hangs_up_at_once(server: ApiServer) -> None:
-    started, gone = asyncio.Event(), asyncio.Event()
+async def test_cancelled_before_the_start_it_hangs_up_at_once(server: ApiServer) -> None:
+    async with saying(server, None):
+        before = descriptors()
+        running = asyncio.create_task(ran(server))
+        async with asyncio.timeout(5):
+            while descriptors() < before + 2:  # noqa: ASYNC110 - both ends of the connection
+                await asyncio.sleep(0.01)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            while descriptors() > before:  # noqa: ASYNC110 - the server's end closes in its own time
+                await asyncio.sleep(0.01)
+
+
+async def test_a_command_that_was_given_up_is_left_to_end_by_itself(server: ApiServer) -> None:
+    """Three of a kind at most; then none is started until one of them ends, and a check of it has failed."""
+    commands: list[asyncio.Event] = []
 
     async def talk(channels: Channels) -> None:
-        await channels.socket.receive()
-        gone.set()
+        commands.append(asyncio.Event())
+        await commands[-1].wait()
+        await channels.end(exits(0))
 
     server.instead = executing(talk)
-    running = asyncio.create_task(server.runtime().run(("sleep", "60"), started.set))
+    for _ in range(MOST_LEFT):
+        assert await judged(server, 0.3) == (Outcome.FAILURE, "timeout")
+    assert len(commands) == MOST_LEFT
+    with pytest.raises(StillRunningError, match="give the command a bound of its own"):
+        await ran(server, "check")
+    assert await judged(server, 0.3) == (Outcome.FAILURE, "timeout")
+    assert len(commands) == MOST_LEFT  # nothing was started
+    commands[1].set()
+
     async with asyncio.timeout(5):
-        await started.wait()
-        running.cancel()
-        begun = asyncio.get_running_loop().time()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert asyncio.get_running_loop().time() - begun < 0.3
-        await gone.wait()
+        while len(commands) == MOST_LEFT:
+            await asyncio.sleep(0.01)
+            await judged(server, 0.3)
+    for command in commands:
+        command.set()
 
 
 # -- whose trouble it is -------------------------------------------------------------------------------------------
