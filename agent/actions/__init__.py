@@ -26,8 +26,8 @@ ACTIONS: Final[Mapping[str, str]] = {
     "signal": "agent.actions.signal:Signal",
     "exec": "agent.actions.exec:ExecAction",
     "webhook": "agent.actions.webhook:Webhook",
-    "exit": "agent.actions.exit:Exit",
     "kubernetes": "agent.actions.kubernetes:KubernetesAction",
+    "exit": "agent.actions.exit:Exit",
 }
 """Action name to import string: a module is imported when the configuration uses it."""
 
