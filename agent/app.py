@@ -13,6 +13,7 @@ from agent.config.reload import changed_listeners, fingerprint
 from agent.core.redact import redactor
 from agent.core.settings import Config, Log, Server
 from agent.core.verdict import ContainerView, Standing
+from agent.engine.announce import Announcer
 from agent.engine.container import Slot
 from agent.engine.events import Bus
 from agent.engine.guard import Guard
@@ -27,6 +28,7 @@ from agent.server.public import start as listen
 STAGGER_SECONDS: Final = 0.002  # between the starts of two workers, so that rounds do not beat together
 STAGGER_OF_PERIOD: Final = 0.1
 WATCH_CONFIG_SECONDS: Final = 2.0
+ANNOUNCEMENTS_SECONDS: Final = 2.0  # at the agent's end
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Agent:
         self.config_error = config_error
         self.details: str = config.server.details
         self.bus = Bus()
+        self.announcer = Announcer(self._runtime_of)
+        self.bus.subscribe(self.announcer.tell)
         self.pulse = Pulse()
         self.lateness = Histogram(LATENESS_BUCKETS)
         self.guards: dict[str, Guard] = {}
@@ -100,6 +104,7 @@ class Agent:
                 task.cancel()
         await asyncio.gather(*(guard.close() for guard in self.guards.values()), *self._closing)
         await self.save()
+        await self.announcer.close(ANNOUNCEMENTS_SECONDS)
         await listener.close()
         self.pulse.stop()
         log.info("agent.stopped", extra={"exit_status": self.exit_status})
@@ -152,6 +157,10 @@ class Agent:
             spec, bus=self.bus, pulse=self.pulse, lateness=self.lateness, clock=asyncio.get_running_loop().time,
             save=self.save, leave=self.leave, redact=self.redact,
         )  # fmt: skip
+
+    def _runtime_of(self, name: str) -> Any:
+        guard = self.guards.get(name)
+        return None if guard is None else guard.container.spec.runtime
 
     def _stagger(self, slot: Slot) -> float:
         self._started_workers += 1

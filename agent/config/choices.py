@@ -34,9 +34,9 @@ class Table(msgspec.Struct, frozen=True):
 CHECKS: Final = Table(
     "method", METHODS, frozenset({"inference", "progress", "process", "gpu", "engine_health"}), "probe"
 )
-ACTION: Final = Table("action", ACTIONS, frozenset({"docker", "kubernetes"}), "act")
+ACTION: Final = Table("action", ACTIONS, frozenset({"docker"}), "act")
 HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, frozenset(), "act", False)
-RUNTIME: Final = Table("runtime", RUNTIMES, frozenset({"docker", "kubernetes"}), "instance", False)
+RUNTIME: Final = Table("runtime", RUNTIMES, frozenset({"docker"}), "instance", False)
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ class Decoder:
         later: Mapping[type, Mapping[str, Any]] | None = None,
         stand_ins: Mapping[type, Mapping[str, Any]] | None = None,
     ) -> None:
+        self.environ = environ
         self.expansion = Expansion(environ)
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []

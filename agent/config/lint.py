@@ -270,6 +270,17 @@ def grace_short(container: Container) -> Iterator[Hint]:
         )
 
 
+def eviction_young(container: Container) -> Iterator[Hint]:
+    restart = container.restart
+    age = getattr(restart.action, "min_pod_age_seconds", 0.0)
+    if age > restart.arm_after_seconds:
+        yield Hint(
+            f"a pod younger than {age:g} s is left alone, but each attempt before uses one of the budget: set "
+            f"arm_after_seconds to {age:g} too",
+            field="restart.arm_after_seconds",
+        )
+
+
 RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-LIVENESS-TIMEOUT": liveness_timeout,
     "W-LIVENESS-EAGER": liveness_eager,
@@ -292,5 +303,6 @@ RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-STARTUP-DELAY": delay_over_startup,
     "W-BUDGET-NONE": budget_none,
     "W-GRACE-SHORT": grace_short,
+    "W-EVICTION-YOUNG": eviction_young,
 }
 """Code to rule. Codes are public: people look for them and filter by them."""

@@ -103,10 +103,16 @@ def _container(
         host=fields.host,
         port=fields.port,
         ports=fields.ports,
-        runtime=runtime.options if runtime else None,
+        runtime=_settled(decoder, runtime.options, fields.name) if runtime else None,
         restart=_restart(decoder, place, restart),
         **built,
     )
+
+
+def _settled(decoder: Decoder, options: Any, name: str) -> Any:
+    """A runtime with what its document leaves to the container's name and to the environment (`agent.runtimes`)."""
+    settle = getattr(options, "settled", None)
+    return settle(name, decoder.environ) if settle else options
 
 
 def _restart(decoder: Decoder, place: Node, restart: Restart) -> Restart:

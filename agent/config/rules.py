@@ -120,6 +120,6 @@ def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choic
             decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
         needed = getattr(action.options, "needs_runtime", None)
         if needed is not None and (runtime is None or runtime.name != needed):
-            decoder.report(action.node, f"needs runtime.{needed}, which says what to {action.name}")
+            decoder.report(action.node, f"needs runtime.{needed}, which says what it is to act on")
     if restart.backoff.max_seconds < restart.backoff.initial_seconds:
         decoder.report(node.at("backoff"), "max_seconds is below initial_seconds")

@@ -1,9 +1,10 @@
 """What a container is where it runs: its instance, exec in it, restart of it. One file and one line each.
 
-A runtime is a frozen msgspec struct whose fields are its options; `check_options` as for actions. It keeps no
-connection: every call opens its own, has a deadline of its own below its caller's where it waits for somebody else,
-and raises OSError, with the remedy in its words, where the engine, the API server or the kernel does not answer. That
-is the agent's trouble and never the target's.
+A runtime is a frozen msgspec struct whose fields are its options; `check_options` as for actions. Where it has
+`settled(name, environ)`, that returns the struct with what the document left to the container's name and to the
+environment, which configuration alone reads. It keeps no connection: every call opens its own, has a deadline of its
+own below its caller's where it waits for somebody else, and raises OSError, with the remedy in its words, where the
+engine, the API server or the kernel does not answer. That is the agent's trouble and never the target's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 RUNTIMES: Final[Mapping[str, str]] = {
     "process": "agent.runtimes.processes:Process",
+    "kubernetes": "agent.runtimes.kubernetes:Kubernetes",
 }
 """Runtime name to import string."""
 
@@ -41,6 +43,10 @@ class CannotRunError(OSError):
     """A command could not be started in the container: it has no such program, or may not run it."""
 
 
+class StillRunningError(OSError):
+    """Earlier runs of the same command hang in the container and can't be ended; no further one is started."""
+
+
 class Runtime(Protocol):
     """What every runtime can; the others below are optional, and asked for by `hasattr` or a class attribute."""
 
@@ -56,8 +62,9 @@ class Executes(Protocol):
         """Run ``argv`` in the container, without a shell; ``started`` is called once the command has begun.
 
         Until then it is the runtime that is waited for. At most `command.CAP` bytes of output are kept. Raises
-        CannotRunError where the container lacks the program, OSError where the runtime does not answer. Cancelled, it
-        gives the connection up and does what it can to end the command.
+        CannotRunError where the container lacks the program, StillRunningError where it already hangs there too often,
+        OSError where the runtime does not answer. Cancelled, it gives the connection up and does what it can to end the
+        command.
         """
         ...
 
@@ -67,4 +74,12 @@ class Remembers(Protocol):
 
     async def ended(self) -> Ended | None:
         """How the newest instance that has ended did so; None where none has, or it is forgotten."""
+        ...
+
+
+class Announces(Protocol):
+    """A runtime with a place where people look for what happened to a container: it is told of restarts."""
+
+    async def announce(self, reason: str, message: str) -> None:
+        """Write it there. ``reason`` is one CamelCase word. Raises OSError where that can't be done."""
         ...

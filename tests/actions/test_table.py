@@ -42,6 +42,7 @@ def test_an_action_is_a_frozen_struct_whose_options_have_a_schema(name: str) -> 
         ("exec", True, True, "", False),
         ("webhook", True, True, "", False),
         ("exit", True, True, "", True),
+        ("kubernetes", True, True, "kubernetes", False),
     ],
 )
 def test_an_action_tells_what_it_is_like(

@@ -41,8 +41,10 @@ SECTIONS = {
     "Action signal": "Signal",
     "Action exec": "ExecAction",
     "Action webhook": "Webhook",
+    "Action kubernetes": "KubernetesAction",
     "Action exit": "Exit",
     "Runtime process": "Process",
+    "Runtime kubernetes": "Kubernetes",
 }
 """Heading to the schema's definition."""
 

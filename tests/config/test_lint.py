@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.actions.kubernetes import KubernetesAction
 from agent.config.lint import RULES, lint
 from agent.core.model import Check, CheckType
 from agent.core.settings import Budget, Config, Container, Drain, Restart, Server
@@ -68,6 +69,7 @@ BAD = {
     "W-STARTUP-DELAY": container(startup(initial_delay_seconds=60), readiness(), liveness()),
     "W-BUDGET-NONE": container(*GOOD, restart=acting(budget=Budget(restarts=0))),
     "W-GRACE-SHORT": container(*GOOD, restart=acting(grace_period_seconds=1)),
+    "W-EVICTION-YOUNG": container(*GOOD, restart=acting(action=KubernetesAction())),
 }
 
 
@@ -95,6 +97,11 @@ def test_a_long_delay_may_stand_for_a_startup_check() -> None:
 def test_a_drain_that_ends_when_nothing_is_in_flight_may_be_short() -> None:
     drain = Drain(max_seconds=5, until_idle=True)
     assert codes(container(*GOOD, restart=acting(drain=drain))) == []
+
+
+def test_an_eviction_that_is_not_tried_before_the_pod_is_old_enough_is_not_warned_of() -> None:
+    armed = acting(action=KubernetesAction(min_pod_age_seconds=300), arm_after_seconds=300)
+    assert codes(container(*GOOD, restart=armed)) == []
 
 
 def test_another_loopback_name_is_not_elsewhere() -> None:

@@ -7,6 +7,7 @@ from agent.core.settings import Backoff, Budget, Drain, Log, Restart, Server
 from agent.probes.exec import Exec
 from agent.probes.http import HttpGet
 from agent.probes.tcp import TcpSocket
+from agent.runtimes.kubernetes import Kubernetes
 from config.support import config, model, problems, read
 
 CONTRACT = """
@@ -141,6 +142,13 @@ restart:
     assert restart.hooks.on_give_up.command == ("page", "me")
     assert restart.hooks.pre_restart is None
     assert container.runtime.command_contains == "vllm"
+
+
+def test_a_runtime_takes_what_the_document_leaves_to_the_container_and_to_the_environment() -> None:
+    environ = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    source = SourceRef("config.yaml", content=model("runtime: {kubernetes: {namespace: prod}}").encode())
+    runtime = load([source], environ).config.containers[0].runtime
+    assert runtime == Kubernetes(namespace="prod", container="model", api="https://10.96.0.1:443")
 
 
 def test_a_webhook_waits_longer_for_a_new_instance() -> None:
