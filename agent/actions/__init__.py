@@ -26,6 +26,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "signal": "agent.actions.signal:Signal",
     "exec": "agent.actions.exec:ExecAction",
     "webhook": "agent.actions.webhook:Webhook",
+    "docker": "agent.actions.docker:DockerRestart",
     "exit": "agent.actions.exit:Exit",
 }
 """Action name to import string: a module is imported when the configuration uses it."""

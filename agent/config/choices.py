@@ -31,12 +31,10 @@ class Table(msgspec.Struct, frozen=True):
         return key in self.names or key in self.later or (self.third_party and ":" in key)
 
 
-CHECKS: Final = Table(
-    "method", METHODS, frozenset({"grpc", "inference", "progress", "process", "gpu", "engine_health"}), "probe"
-)
-ACTION: Final = Table("action", ACTIONS, frozenset({"docker", "kubernetes"}), "act")
+CHECKS: Final = Table("method", METHODS, frozenset({"grpc", "inference", "progress", "process", "gpu"}), "probe")
+ACTION: Final = Table("action", ACTIONS, frozenset({"kubernetes"}), "act")
 HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, frozenset(), "act", False)
-RUNTIME: Final = Table("runtime", RUNTIMES, frozenset({"docker", "kubernetes"}), "instance", False)
+RUNTIME: Final = Table("runtime", RUNTIMES, frozenset({"kubernetes"}), "instance", False)
 
 
 class Choice(msgspec.Struct, frozen=True):

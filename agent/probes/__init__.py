@@ -12,5 +12,6 @@ METHODS: Final[Mapping[str, str]] = {
     "http_get": "agent.probes.http:HttpGet",
     "tcp_socket": "agent.probes.tcp:TcpSocket",
     "exec": "agent.probes.exec:Exec",
+    "engine_health": "agent.probes.engine_health:EngineHealth",
 }
 """Method name to import string: a module is imported when the configuration uses it."""

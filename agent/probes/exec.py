@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.model import EXHAUSTED, Result, Target, error, failure, success
-from agent.runtimes import CannotRunError
+from agent.runtimes import CannotRunError, StillRunningError
 from agent.runtimes.command import Finished, problems_of, run
 
 
@@ -53,6 +53,8 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True):
             return _judge(await target.runtime.run(self.command, started))
         except CannotRunError as problem:
             return error("spawn", f"{self.command[0]}: {problem.strerror or problem}")
+        except StillRunningError as problem:  # what hangs time and again is the target's failure, run once more or not
+            return failure("timeout", problem.strerror or str(problem))
         except OSError as problem:
             if problem.errno in EXHAUSTED:
                 raise

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RUNTIMES: Final[Mapping[str, str]] = {
     "process": "agent.runtimes.processes:Process",
+    "docker": "agent.runtimes.docker:Docker",
 }
 """Runtime name to import string."""
 
@@ -37,8 +38,16 @@ class Ended(msgspec.Struct, frozen=True):
     detail: str = ""  # what else the runtime says, e.g. "Error"; never output of the container
 
 
+class AbsentError(OSError):
+    """The runtime answered: there is no such container. Not the same as one that is there and does not run."""
+
+
 class CannotRunError(OSError):
     """A command could not be started in the container: it has no such program, or may not run it."""
+
+
+class StillRunningError(OSError):
+    """Earlier runs of the same command hang in the container and can't be ended; no further one is started."""
 
 
 class Runtime(Protocol):
@@ -56,8 +65,9 @@ class Executes(Protocol):
         """Run ``argv`` in the container, without a shell; ``started`` is called once the command has begun.
 
         Until then it is the runtime that is waited for. At most `command.CAP` bytes of output are kept. Raises
-        CannotRunError where the container lacks the program, OSError where the runtime does not answer. Cancelled, it
-        gives the connection up and does what it can to end the command.
+        CannotRunError where the container lacks the program, StillRunningError where it already hangs there too often,
+        OSError where the runtime does not answer. Cancelled, it gives the connection up and does what it can to end the
+        command.
         """
         ...
 

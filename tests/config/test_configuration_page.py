@@ -42,6 +42,7 @@ SECTIONS = {
     "Action webhook": "Webhook",
     "Action exit": "Exit",
     "Runtime process": "Process",
+    "Runtime docker": "Docker",
 }
 """Heading to the schema's definition."""
 
