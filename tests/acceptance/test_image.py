@@ -1,72 +1,31 @@
 """The container image on a real engine: small, unprivileged, hardened, healthy, and prompt to leave."""
 
 import json
-import os
-import subprocess
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from tests.acceptance.processes import eventually
+from tests.containers import ROOT, Containers, docker, inspect, logs
 
 pytestmark = pytest.mark.docker
 
-ROOT = Path(__file__).parents[2]
-IMAGE = "model-health-agent:acceptance"  # one name, kept: its layers are the next build's cache
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64")
 MIB = 1024 * 1024
 
 StartContainer = Callable[..., str]
 
 
-def docker(*arguments: str, timeout: float = 60) -> str:
-    """Standard output of one docker command; fails with its words where it fails, and never waits for ever."""
-    run = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
-    assert run.returncode == 0, f"docker {' '.join(arguments)}:\n{run.stdout[-3000:]}{run.stderr[-3000:]}"
-    return run.stdout.strip()
-
-
-def inspect(name: str, expression: str) -> Any:
-    return json.loads(docker("inspect", "--format", f"{{{{json {expression}}}}}", name))
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The image of this checkout."""
-    try:
-        docker("info", timeout=20)
-    except (AssertionError, OSError, subprocess.TimeoutExpired):
-        missing = "no Docker Engine answers: install and start one (on Debian: apt-get install docker.io)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    docker("build", "--tag", IMAGE, ".", timeout=300)
-    return IMAGE
-
-
 @pytest.fixture
-def start(image: str) -> Iterator[StartContainer]:
+def start(image: str, containers: Containers) -> StartContainer:
     """Starts a hardened container of the image with these options; it is gone when the test is over."""
-    names: list[str] = []
 
     def run(*options: str, env: dict[str, str]) -> str:
-        names.append(f"health-agent-{uuid.uuid4().hex[:12]}")
         variables = [word for key, value in env.items() for word in ("--env", f"{key}={value}")]
-        docker("run", "--detach", "--name", names[-1], *HARDENED, *variables, *options, image)
-        return names[-1]
+        return containers.run(*HARDENED, "--network", "bridge", *variables, *options, image=image, command=())
 
-    yield run
-    for name in names:
-        docker("rm", "--force", name)
-
-
-def log(name: str) -> str:
-    run = subprocess.run(["docker", "logs", name], capture_output=True, text=True, timeout=20, check=False)
-    return run.stdout + run.stderr
+    return run
 
 
 def test_it_adds_less_than_120_mb_to_its_base_and_no_tools(image: str) -> None:
@@ -86,12 +45,12 @@ def test_hardened_it_becomes_healthy_and_leaves_promptly_on_sigterm(start: Start
         lambda: inspect(name, ".State.Health.Status") == "healthy",
         within=30,
         what="the health check turns healthy",
-        story=lambda: log(name),
+        story=lambda: logs(name),
     )
     began = time.monotonic()
     docker("stop", "--time", "20", name)
     assert time.monotonic() - began < 10
-    assert inspect(name, ".State.ExitCode") == 0, log(name)
+    assert inspect(name, ".State.ExitCode") == 0, logs(name)
 
 
 def test_as_pid_1_it_reaps_what_its_checks_leave_behind(start: StartContainer) -> None:
@@ -108,6 +67,6 @@ def test_as_pid_1_it_reaps_what_its_checks_leave_behind(start: StartContainer) -
         )
 
     docker("exec", name, "health-agent", "wait", "--for", "ready", "--timeout", "20")
-    eventually(lambda: rounds() >= 20, within=20, what="twenty rounds", story=lambda: log(name))
+    eventually(lambda: rounds() >= 20, within=20, what="twenty rounds", story=lambda: logs(name))
     states = "cat /proc/[0-9]*/stat | sed 's/.*) //' | cut -c1"
-    assert docker("exec", name, "sh", "-c", states).count("Z") <= 1, log(name)  # one may be on its way
+    assert docker("exec", name, "sh", "-c", states).count("Z") <= 1, logs(name)  # one may be on its way
