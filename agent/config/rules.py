@@ -81,6 +81,14 @@ def _allowed(decoder: Decoder, place: Node, host: str, around: Surroundings) -> 
         decoder.report(place, f"{place.raw} is not this pod, nor a container's host: add it to allow_hosts")
 
 
+def check_methods(decoder: Decoder, drafts: Sequence[Draft], runtime: Choice | None) -> None:
+    """Every method has the runtime that it asks."""
+    for draft in drafts:
+        needed = getattr(draft.choice.options, "needs_runtime", "") if draft.choice is not None else ""
+        if draft.choice is not None and needed and (runtime is None or runtime.name != needed):
+            decoder.report(draft.choice.node, f"needs runtime.{needed}, which it asks")
+
+
 def exec_nowhere(drafts: Sequence[Draft], runtime: Choice | None) -> list[Problem]:
     """Commands that are to run in the container, where nothing can run them there."""
     if runtime is not None and getattr(runtime.options, "can_exec", False):
@@ -118,6 +126,9 @@ def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choic
     if isinstance(action, Choice):
         if getattr(action.options, "needs_state_file", False) and around.state_file is None:
             decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
+        caution = getattr(action.options, "caution", "")
+        if caution:
+            decoder.warn(action.node, "W-ACTION-CAUTION", caution)
         needed = getattr(action.options, "needs_runtime", None)
         if needed is not None and (runtime is None or runtime.name != needed):
             decoder.report(action.node, f"needs runtime.{needed}, which says what it is to act on")

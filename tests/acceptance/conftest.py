@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.acceptance.agents import Agent
-from tests.acceptance.engine import IMAGE, docker, need_engine
 from tests.acceptance.model_servers import KINDS, MOSEC, Kind, ModelServer, install
 
 StartServer = Callable[..., ModelServer]
@@ -31,14 +30,6 @@ def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(f"\n{line}", flush=True)  # noqa: T201  that is what it is for
 
     return say
-
-
-@pytest.fixture(scope="session")
-def image() -> str:
-    """The image of this checkout, on a real engine."""
-    need_engine()
-    docker("build", "--tag", IMAGE, ".", timeout=300)
-    return IMAGE
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
