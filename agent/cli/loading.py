@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
 from agent.config import ConfigError, Loaded, Options, Problem, find_sources, load
+from agent.config.kubernetes_probe import PROBES, camel
 from agent.config.lint import Finding
 
 
@@ -32,8 +33,10 @@ def located(loaded: Loaded, findings: Iterable[Finding]) -> list[Problem]:
 
 
 def _located(loaded: Loaded, finding: Finding) -> Problem:
-    file, line = loaded.where(finding.path)
-    return Problem(file, line, loaded.tree.written(finding.path), finding.message, finding.code)
+    node, rest = loaded.tree.reached(finding.path)
+    spelt = camel(rest) if node.path.endswith(tuple(PROBES)) else rest
+    path = f"{node.path}{spelt}" if node.path else finding.path
+    return Problem(node.file, node.line, path, finding.message, finding.code)
 
 
 def tell(problems: Iterable[Problem]) -> None:

@@ -68,13 +68,11 @@ class Probe(_Camel, frozen=True, kw_only=True):
 
 
 HANDLERS: Final = {"exec": "exec", "httpGet": "http_get", "tcpSocket": "tcp_socket", "grpc": "grpc"}
-_NUMBERS: Final = {
-    "initialDelaySeconds": ("initial_delay_seconds", 0),
-    "periodSeconds": ("period_seconds", 10),
-    "timeoutSeconds": ("timeout_seconds", 1),
-    "successThreshold": ("success_threshold", 1),
-    "failureThreshold": ("failure_threshold", 3),
-}
+_NUMBERS: Final = (
+    "initial_delay_seconds", "period_seconds", "timeout_seconds", "success_threshold", "failure_threshold",
+    "termination_grace_period_seconds",
+)  # fmt: skip
+"""Their defaults are the same natively: what is not given stays so, for other documents to say."""
 
 
 def literal(node: Node) -> Node:
@@ -101,11 +99,13 @@ def native_check(decoder: Decoder, node: Node, kind: CheckType, env: Mapping[str
     place = node.value[key]
     options: Any = getattr(probe, HANDLERS[key])
     native = {HANDLERS[key]: place.like(_OPTIONS[key](place, options, env, exec_in))}
-    for key, (name, default) in _NUMBERS.items():
-        native[name] = written(node, key, getattr(probe, name) or default)
-    if probe.termination_grace_period_seconds is not None:
-        native["termination_grace_period_seconds"] = node.value["terminationGracePeriodSeconds"]
+    native |= {name: node.value[camel(name)] for name in _NUMBERS if getattr(probe, name)}
     return node.like(native)
+
+
+def camel(name: str) -> str:
+    """`periodSeconds` of `period_seconds`: as the API spells a key, or the keys of a path."""
+    return re.sub("_([a-z])", lambda found: found[1].upper(), name)
 
 
 def written(node: Node, key: str, value: Any) -> Node:

@@ -393,3 +393,11 @@ def test_warnings_are_told_in_the_manifests_own_words() -> None:
         "spec.containers[0].livenessProbe.timeoutSeconds",
         "spec.containers[0].startupProbe.failureThreshold",
     }
+
+
+def test_another_method_laid_over_a_probe_has_its_own_defaults_where_the_probe_says_nothing() -> None:
+    """What a probe does not say is not said: the API's default is that of its own handlers."""
+    over = "containers: [{name: model, readiness_check: {config.third_party:Redis: {}}}]"
+    loaded = read(pod(model({"tcpSocket": {"port": 1}, "periodSeconds": 9, "timeoutSeconds": 0})), over)
+    (found,) = loaded.config.containers[0].readiness
+    assert (found.method, found.period_seconds, found.timeout_seconds) == ("config.third_party:Redis", 9, 7)

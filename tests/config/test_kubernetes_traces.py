@@ -14,14 +14,14 @@ TRACES = Path(__file__).parents[1] / "golden" / "kubelet-transitions.jsonl"
 NUMBERS = ("initial_delay_seconds", "period_seconds", "timeout_seconds", "success_threshold", "failure_threshold")
 
 
-def camel(key: str) -> str:
+def spelt(key: str) -> str:
     first, *rest = key.split("_")
     return first + "".join(word.title() for word in rest)
 
 
 def probe(check: dict[str, Any]) -> dict[str, Any]:
     """What the API would call it; 0 where it is the default there, so that this is tried too."""
-    numbers = {camel(key): check[key] for key in NUMBERS if key in check}
+    numbers = {spelt(key): check[key] for key in NUMBERS if key in check}
     defaults = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3}
     numbers = {key: 0 if defaults.get(key) == value else value for key, value in numbers.items()}
     return {"tcpSocket": {"port": check["tcp_socket"]["port"]}, **numbers}
