@@ -22,8 +22,8 @@ demo: $(RUNTIME) ## a small model server and the agent beside it, on http://127.
 test: $(DEV) ## the whole test suite; what needs Docker, promtool or wrk is skipped, and says so, where they are missing
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-unit: $(DEV) ## the tests that need no model server and no container engine
-	$(BIN)/python -m pytest -m "not acceptance and not docker" $(PYTEST_ARGS)
+test-unit: $(DEV) ## the tests that need no model server, no container engine and no cluster
+	$(BIN)/python -m pytest -m "not acceptance and not docker and not kube" $(PYTEST_ARGS)
 
 lint: $(DEV) ## formatting, lint and types
 	$(BIN)/ruff format --check
