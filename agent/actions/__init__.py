@@ -27,6 +27,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "signal": "agent.actions.signal:Signal",
     "exec": "agent.actions.exec:ExecAction",
     "webhook": "agent.actions.webhook:Webhook",
+    "docker": "agent.actions.docker:DockerRestart",
     "kubernetes": "agent.actions.kubernetes:KubernetesAction",
     "exit": "agent.actions.exit:Exit",
 }

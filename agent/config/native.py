@@ -9,7 +9,7 @@ from agent.config.checks import TYPES, Draft, build_checks, decode_checks
 from agent.config.choices import ACTION, HOOK, RUNTIME, Choice, Table, choose, struct_of
 from agent.config.decode import Decoder, Special
 from agent.config.problems import Problem
-from agent.config.rules import Surroundings, check_admin, check_restart, check_targets, exec_nowhere
+from agent.config.rules import Surroundings, check_admin, check_methods, check_restart, check_targets, exec_nowhere
 from agent.config.scalars import INVALID
 from agent.config.shapes import LATER, STAND_INS, ContainerFields, Document
 from agent.config.tree import Node
@@ -93,6 +93,7 @@ def _container(
     drafts = [draft for group in by_type.values() for draft in group]
     runtime: Choice | None = fields.runtime
     check_targets(decoder, node, fields, drafts, around)
+    check_methods(decoder, drafts, runtime)
     nowhere.extend(exec_nowhere(drafts, runtime))
     restart = fields.restart or Restart()
     place = node.at("restart")

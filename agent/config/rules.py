@@ -81,6 +81,14 @@ def _allowed(decoder: Decoder, place: Node, host: str, around: Surroundings) -> 
         decoder.report(place, f"{place.raw} is not this pod, nor a container's host: add it to allow_hosts")
 
 
+def check_methods(decoder: Decoder, drafts: Sequence[Draft], runtime: Choice | None) -> None:
+    """Every method has the runtime that it asks."""
+    for draft in drafts:
+        needed = getattr(draft.choice.options, "needs_runtime", "") if draft.choice is not None else ""
+        if draft.choice is not None and needed and (runtime is None or runtime.name != needed):
+            decoder.report(draft.choice.node, f"needs runtime.{needed}, which it asks")
+
+
 def exec_nowhere(drafts: Sequence[Draft], runtime: Choice | None) -> list[Problem]:
     """Commands that are to run in the container, where nothing can run them there."""
     if runtime is not None and getattr(runtime.options, "can_exec", False):

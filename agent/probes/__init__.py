@@ -13,5 +13,6 @@ METHODS: Final[Mapping[str, str]] = {
     "tcp_socket": "agent.probes.tcp:TcpSocket",
     "exec": "agent.probes.exec:Exec",
     "grpc": "agent.probes.grpc:Grpc",
+    "engine_health": "agent.probes.engine_health:EngineHealth",
 }
 """Method name to import string: a module is imported when the configuration uses it."""

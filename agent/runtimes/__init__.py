@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RUNTIMES: Final[Mapping[str, str]] = {
     "process": "agent.runtimes.processes:Process",
+    "docker": "agent.runtimes.docker:Docker",
     "kubernetes": "agent.runtimes.kubernetes:Kubernetes",
 }
 """Runtime name to import string."""
@@ -37,6 +38,10 @@ class Ended(msgspec.Struct, frozen=True):
     exit_code: int | None = None  # 128+n for a signal, as engines report it; None where unknown
     oom: bool = False  # the kernel killed it for its memory limit
     detail: str = ""  # what else the runtime says, e.g. "Error"; never output of the container
+
+
+class AbsentError(OSError):
+    """The runtime answered: there is no such container. Not the same as one that is there and does not run."""
 
 
 class CannotRunError(OSError):

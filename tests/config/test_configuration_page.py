@@ -44,6 +44,7 @@ SECTIONS = {
     "Action kubernetes": "KubernetesAction",
     "Action exit": "Exit",
     "Runtime process": "Process",
+    "Runtime docker": "Docker",
     "Runtime kubernetes": "Kubernetes",
 }
 """Heading to the schema's definition."""

@@ -1,0 +1,34 @@
+"""Has the Docker Engine restart the server's container: stop within the grace, kill, start."""
+
+import logging
+from typing import ClassVar
+
+import msgspec
+
+from agent.actions import ActionError, Order
+from agent.runtimes.own import ends_with_another
+
+log = logging.getLogger(__name__)
+
+
+class DockerRestart(msgspec.Struct, frozen=True):
+    """Restarts the container of runtime.docker alone: never the agent's own, nor one that was stopped by hand."""
+
+    needs_runtime: ClassVar[str] = "docker"
+
+    @property
+    def needs_state_file(self) -> bool:
+        """Whether the agent dies with what it restarts: it lives in another's pid namespace (pid: service:NAME)."""
+        return ends_with_another()
+
+    async def act(self, order: Order) -> None:
+        if order.runtime is None:
+            raise ActionError("docker needs runtime.docker")
+
+        def tell(text: str) -> None:
+            log.warning("restart.left_out", extra={"container": order.container, "detail": text})
+
+        try:
+            await order.runtime.restart(order.grace_seconds, order.identity, tell)
+        except OSError as problem:
+            raise ActionError(problem.strerror or str(problem)) from problem

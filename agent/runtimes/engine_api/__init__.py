@@ -1,0 +1,1 @@
+"""The Docker Engine's API as `runtimes.docker` uses it: a conversation a call, every wait bounded."""
