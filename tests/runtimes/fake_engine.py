@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ class Engine:
         self.host = f"unix://{path}"
         self.asked: list[str] = []
         self.answers: dict[str, bytes | Answer] = {"/version": ok({"ApiVersion": "1.41"})}
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        with suppress(OSError, asyncio.IncompleteReadError):
+        self._serving.add(asyncio.current_task())  # type: ignore[arg-type]
+        with closing(writer), suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 await reader.readexactly(_length(head))
@@ -43,9 +43,10 @@ class Engine:
                 return answer
         return error(404, "no such thing")
 
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
+    async def close(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -57,7 +58,7 @@ async def fake_engine(folder: Path) -> Any:
         yield engine
     finally:
         server.close()
-        engine.close()
+        await engine.close()
 
 
 def ok(document: Any, status: str = "200 OK") -> bytes:
@@ -124,13 +125,14 @@ class Way:
     async def open(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """As an engine that is stopped: the socket's file goes, and every connection."""
         if self._server is not None:
             self._server.close()
         self.path.unlink(missing_ok=True)
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, back = await asyncio.open_unix_connection(self.engine)
@@ -171,4 +173,4 @@ async def way_to(engine: str, folder: Path) -> Any:
     try:
         yield way
     finally:
-        way.close()
+        await way.close()

@@ -107,11 +107,9 @@ class Conversation:
             if problem.status == _NO_CONNECTION:
                 raise await _unreachable(self.host, problem) from problem
             raise trouble.refused(problem.status, str(problem.message)) from problem
-        except aiohttp.ClientPayloadError as problem:
-            raise trouble.garbled(self.host, problem) from problem
-        except aiohttp.ClientError as problem:
+        except aiohttp.ClientConnectionError as problem:
             raise await _unreachable(self.host, problem) from problem
-        except _NOT_UNDERSTOOD as problem:
+        except (aiohttp.ClientError, *_NOT_UNDERSTOOD) as problem:
             raise trouble.garbled(self.host, problem) from problem
 
 

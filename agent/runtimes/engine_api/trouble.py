@@ -68,7 +68,7 @@ def unreachable(host: str, problem: BaseException) -> OSError:
         return OSError(errno.ECONNRESET, f"the engine at {host} closed the connection without an answer")
     if cause.errno in EXHAUSTED - {errno.EAGAIN}:
         return OSError(cause.errno, cause.strerror)  # the agent's own want: it says nothing of the engine
-    if cause.errno == errno.EAGAIN:
+    if cause.errno in (errno.EAGAIN, errno.ENOTCONN):  # what a full queue of connections comes to
         return OSError(errno.ETIMEDOUT, f"the engine at {host} takes no more connections: it is overloaded or hangs")
     if not host.startswith("unix://"):
         return OSError(cause.errno, f"the engine at {host} can't be reached: {cause.strerror or cause}")
