@@ -56,6 +56,7 @@ class Containers:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.networks: list[str] = []
 
     def name(self) -> str:
         """A name that will be removed."""
@@ -69,6 +70,12 @@ class Containers:
         docker("run", "--detach", "--name", name, *network, *options, image, *command)
         return name
 
+    def network(self) -> str:
+        """A network of the test's own; its name, under which containers find each other by theirs."""
+        self.networks.append(f"mha-test-{uuid.uuid4().hex[:12]}")
+        docker("network", "create", self.networks[-1])
+        return self.networks[-1]
+
     def create(self, *options: str) -> str:
         name = self.name()
         docker("create", "--name", name, "--network", "none", *options, BASE, "sleep", "300")
@@ -77,6 +84,8 @@ class Containers:
     def remove(self) -> None:
         for name in reversed(self.names):
             subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, timeout=60, check=False)
+        for network in self.networks:
+            subprocess.run(["docker", "network", "rm", network], capture_output=True, timeout=60, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,12 @@ def verdict(seen: Inspected) -> Result:
     if health.status == "unhealthy":
         last = health.log[-1].exit_code if health.log else None
         reason: Reason = "timeout" if last == -1 else "exit"
-        how = "" if last is None else ", the last one in vain" if last == -1 else f", the last with exit status {last}"
+        how = (
+            ""
+            if last is None
+            else ", the last by its time-out"
+            if last == -1
+            else f", the last with exit status {last}"
+        )
         return failure(reason, f"{name} failed its own health check {health.failing_streak} times in a row{how}")
     return error("runtime", f"{name}'s own health check has no verdict yet ({health.status})")

@@ -112,12 +112,17 @@ def _length(head: str) -> int:
 
 
 class Way:
-    """A way to the real engine: ``asked`` are the request lines; ``meddle`` may change what it answers, or end it."""
+    """A way to the real engine: ``asked`` are the request lines so far.
+
+    ``passes`` decides whether a request gets through; where not, the connection ends. ``meddle`` may change what the
+    engine answers, or end the connection with None.
+    """
 
     def __init__(self, path: Path, engine: str) -> None:
         self.path, self.engine = path, engine
         self.host = f"unix://{path}"
         self.asked: list[str] = []
+        self.passes: Callable[[str], bool] = lambda _request: True
         self.meddle: Callable[[str, bytes], bytes | None] = lambda _request, answer: answer
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -125,11 +130,15 @@ class Way:
     async def open(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
-    async def close(self) -> None:
-        """As an engine that is stopped: the socket's file goes, and every connection."""
+    def end(self) -> bool:
+        """As an engine that is stopped: the socket's file goes, and nobody listens. No request passes any more."""
         if self._server is not None:
             self._server.close()
         self.path.unlink(missing_ok=True)
+        return False
+
+    async def close(self) -> None:
+        self.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -161,6 +170,8 @@ class Way:
                 if line.endswith(" HTTP/1.1"):
                     requests.append(line.removesuffix(" HTTP/1.1"))
                     self.asked.append(requests[-1])
+                    if not self.passes(requests[-1]):
+                        break
                 back.write(chunk)
                 await back.drain()
             back.write_eof()

@@ -18,7 +18,7 @@ RESTART_SECONDS: Final = 300.0
 """On top of the stop time-out: how long an engine may take; whoever acts has a shorter deadline of its own."""
 
 LOOK_SECONDS: Final = 15.0  # for everything that is looked at before
-LOST_SECONDS: Final = 10.0  # for so long a restart whose answer was lost is looked for
+LOST_SECONDS: Final = 5.0  # on top of the stop time-out: for so long a restart whose answer was lost is looked for
 _LOOK_SECONDS: Final = 0.5
 _STOP_EVENT_SECONDS: Final = 2.0  # an engine tells of a stop just after the container has ended
 
@@ -41,13 +41,14 @@ async def restart(address: Address, wanted: Wanted, grace_seconds: float, identi
             raise OSError(errno.ECANCELED, f"{seen.called} was stopped by hand (docker stop): it is left so")
         for text in left_out(seen, await engine.listed(), mine):
             tell(text)
+    begun = asyncio.get_running_loop().time()
     try:
         async with conversation(address, grace_seconds + RESTART_SECONDS) as engine:
             await engine.restart(seen.id, math.ceil(grace_seconds))
     except RefusedError as problem:
         raise OSError(problem.errno, f"{seen.called} was not restarted: {problem.strerror}") from problem
     except OSError as problem:
-        await _look_for(address, seen, problem)
+        await _look_for(address, seen, problem, begun + grace_seconds + LOST_SECONDS)
 
 
 def _never_itself(seen: Inspected, mine: Sequence[Inspected]) -> None:
@@ -121,17 +122,16 @@ def _stays_down(one: Inspected) -> bool:
     return policy is None or policy.name in ("", "no")
 
 
-async def _look_for(address: Address, before: Inspected, lost: OSError) -> None:
-    """The engine may well have done what it could not answer any more: look whether it did, for a while."""
+async def _look_for(address: Address, before: Inspected, lost: OSError, until: float) -> None:
+    """The engine may well do what it could not answer any more: look whether it does."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + LOST_SECONDS
     told = "the engine can't be asked whether it was restarted all the same"
-    while loop.time() < deadline:
+    while loop.time() < until:
         with suppress(OSError):
             async with conversation(address) as engine:
                 now = await engine.inspect(before.id)
             if now.state.runs and now.identity != before.identity:
                 return
-            told = f"it is still the same instance ({now.state.status}), {LOST_SECONDS:g} s later"
+            told = f"it is still the same instance, {now.state.status}"
         await asyncio.sleep(_LOOK_SECONDS)
     raise OSError(lost.errno, f"the answer to the restart of {before.called} was lost ({lost.strerror}), and {told}")

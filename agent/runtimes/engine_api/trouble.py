@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.core.model import EXHAUSTED
 
-_LONGEST_TEXT: Final = 300
+_LONGEST_TEXT: Final = 500
 _UNMAPPED: Final = 65534  # how the kernel shows a group that a user namespace does not know
 _PROXY: Final = (
     "a socket proxy has to allow it (for tecnativa/docker-socket-proxy: CONTAINERS, EXEC, POST, ALLOW_RESTARTS)"
