@@ -11,6 +11,7 @@ What an action is like is told by class attributes, each with a default, so that
 - ``needs_runtime`` (""): the runtime that it acts through; configuration refuses it without that one.
 - ``retries`` (False): as a hook it is tried again when it failed, until it is told or too old.
 - ``needs_state_file`` (False): it ends the agent itself, which must find its budget again.
+- ``caution`` (""): what configuration warns of, as W-ACTION-CAUTION.
 
 An optional ``def check_options(self) -> list[tuple[str, str]]`` tells configuration what its types can't: the path of
 an option ("" for the action itself, "http_headers[0].name") and what is wrong with it.

@@ -126,6 +126,9 @@ def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choic
     if isinstance(action, Choice):
         if getattr(action.options, "needs_state_file", False) and around.state_file is None:
             decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
+        caution = getattr(action.options, "caution", "")
+        if caution:
+            decoder.warn(action.node, "W-ACTION-CAUTION", caution)
         needed = getattr(action.options, "needs_runtime", None)
         if needed is not None and (runtime is None or runtime.name != needed):
             decoder.report(action.node, f"needs runtime.{needed}, which says what it is to act on")

@@ -97,15 +97,15 @@ def left_out(seen: Inspected, running: Sequence[Listed], mine: Sequence[Inspecte
             f"{', '.join(waiting)} asks to be restarted with {seen.called} (depends_on: restart: true), which only "
             f"Compose does: let a post_restart hook do it (docker restart {' '.join(waiting)})"
         )
-    for one in mine:
-        ends = one.host_config.pid_mode in shared
-        if (ends or one.host_config.network_mode in shared) and _stays_down(one):
-            how = "ends with it, by the pid namespace that they share" if ends else "loses its network with it"
-            told.append(
-                f"the agent ({one.called}) {how}, and has no restart policy: give it restart: unless-stopped, or "
-                f"nobody looks after {seen.called} any more"
-            )
+    told += [_of_itself(one, seen) for one in mine if one.host_config.network_mode in shared and _stays_down(one)]
     return told
+
+
+def _of_itself(one: Inspected, seen: Inspected) -> str:
+    return (
+        f"the agent ({one.called}) loses its network with {seen.called}, leaves to join the new one and has no restart "
+        f"policy: give it restart: unless-stopped, or nobody looks after {seen.called} any more"
+    )
 
 
 def restarts_with(one: Listed, seen: Inspected) -> bool:
