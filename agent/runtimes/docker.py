@@ -94,10 +94,10 @@ class Docker(msgspec.Struct, frozen=True, kw_only=True):
     async def run(self, argv: Sequence[str], started: Callable[[], None]) -> "Finished":
         async with self._found() as (_, seen):
             pass
-        from agent.runtimes.engine_api import commands
+        from agent.runtimes.engine_api import commands, leftovers
 
         commands.check_runs(seen)
-        place = commands.Place(self._address(), seen.id, seen.called, seen.identity)
+        place = leftovers.Place(self._address(), seen.id, seen.called, seen.identity)
         return await commands.run(place, argv, started)
 
     async def restart(self, grace_seconds: float, identity: str, tell: Callable[[str], None]) -> None:

@@ -187,9 +187,9 @@ async def test_asking_time_and_again_keeps_nothing_open(containers: Containers) 
 # -- which container it is ---------------------------------------------------------------------------------------------
 
 
-async def test_no_such_container_is_told_with_those_that_there_are(containers: Containers) -> None:
+async def test_no_such_container_is_told_with_the_one_that_was_meant(containers: Containers) -> None:
     name = containers.run()
-    with pytest.raises(AbsentError, match=f"no container is called {name}x"):
+    with pytest.raises(AbsentError, match=f"no container is called {name}x: did you mean {name}"):
         await Docker(container=f"{name}x").instance()
 
 
