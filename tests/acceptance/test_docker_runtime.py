@@ -95,6 +95,9 @@ def test_a_server_that_hangs_is_restarted_once_and_ready_again(containers: Conta
     ready(agent)
     assert [record["outcome"] for record in status(agent)["restarts"]] == ["succeeded"]
     always(lambda: starts(server) == before, during=2, what="it is restarted once")
+    docker("restart", "--time", "0", server)
+    eventually(lambda: status(agent)["instance"] == 3, within=15, what="somebody else's restart is seen")
+    assert len(status(agent)["restarts"]) == 1
 
 
 def test_an_agent_that_dies_with_the_server_comes_back_and_remembers(
