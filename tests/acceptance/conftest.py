@@ -35,10 +35,9 @@ def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The image of this checkout, on a real engine."""
+    """The image of this checkout, on a real engine; by its id, since another checkout may take the name over."""
     need_engine()
-    docker("build", "--tag", IMAGE, ".", timeout=300)
-    return IMAGE
+    return docker("build", "--quiet", "--tag", IMAGE, ".", timeout=300)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

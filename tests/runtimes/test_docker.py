@@ -10,7 +10,8 @@ import pytest
 
 from agent.runtimes import AbsentError, Ended, Instance
 from agent.runtimes.docker import Docker
-from tests.containers import BASE, NO_COMPOSE, Containers, compose, docker, inspect, missing
+from tests.acceptance.engine import BASE, docker, inspect
+from tests.containers import NO_COMPOSE, Containers, compose, missing
 from tests.runtimes.fake_engine import way_to
 from tests.runtimes.support import descriptors
 
@@ -182,6 +183,14 @@ async def test_asking_time_and_again_keeps_nothing_open(containers: Containers) 
     for _ in range(30):
         await server.instance()
     assert descriptors() <= before + 1
+
+
+async def test_a_container_that_was_there_and_is_gone_is_no_instance(containers: Containers) -> None:
+    """One that never was there is an error: `runtime` may not describe it."""
+    server = Docker(container=containers.run())
+    await server.instance()
+    docker("rm", "--force", str(server.container))
+    assert await server.instance() is None
 
 
 # -- which container it is ---------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from agent.runtimes import CannotRunError, StillRunningError
 from agent.runtimes.command import CAP, Finished
 from agent.runtimes.docker import Docker
 from agent.runtimes.engine_api.leftovers import MOST_LEFT
-from tests.containers import Containers, docker
+from tests.acceptance.engine import docker
+from tests.containers import Containers
 from tests.runtimes.fake_engine import Answer, Engine, error, fake_engine, hang, ok
 from tests.runtimes.support import descriptors, until
 
