@@ -2,9 +2,9 @@
 
 from hypothesis import settings
 
-from tests.containers import containers, engine, image
+from tests.containers import containers, engine
 
-__all__ = ["containers", "engine", "image"]
+__all__ = ["containers", "engine"]
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

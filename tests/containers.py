@@ -1,21 +1,17 @@
-"""A real Docker Engine for tests: every command bounded, names that nobody else has, and nothing left behind."""
+"""Containers of a real Docker Engine for tests: names that nobody else has, and nothing left behind."""
 
-import json
 import os
 import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-BASE = "python:3.12-slim-bookworm"
-IMAGE = "model-health-agent:acceptance"  # one name, kept: its layers are the next build's cache
+from tests.acceptance.engine import BASE, docker, need_engine
+
 SOCKET = "/var/run/docker.sock"
-MISSING = "no Docker Engine answers: install and start one (on Debian: apt-get install docker.io)"
 NO_COMPOSE = "no Compose: install it (on Debian: apt-get install docker-compose)"
 
 
@@ -24,23 +20,6 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
-
-
-def docker(*arguments: str, timeout: float = 60) -> str:
-    """Standard output of one docker command; fails with its words where it fails, and never waits for ever."""
-    run = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
-    assert run.returncode == 0, f"docker {' '.join(arguments)}:\n{run.stdout[-3000:]}{run.stderr[-3000:]}"
-    return run.stdout.strip()
-
-
-def inspect(name: str, expression: str) -> Any:
-    return json.loads(docker("inspect", "--format", f"{{{{json {expression}}}}}", name))
-
-
-def logs(name: str) -> str:
-    """What a container has printed, to both its streams."""
-    run = subprocess.run(["docker", "logs", name], capture_output=True, text=True, timeout=20, check=False)
-    return run.stdout + run.stderr
 
 
 def compose(file: Path, *arguments: str) -> str:
@@ -91,10 +70,7 @@ class Containers:
 @pytest.fixture(scope="session")
 def engine() -> str:
     """The engine's socket; the test is skipped where there is none, and fails in CI."""
-    try:
-        docker("info", timeout=20)
-    except (AssertionError, OSError, subprocess.TimeoutExpired):
-        missing(MISSING)
+    need_engine()
     return SOCKET
 
 
@@ -104,9 +80,3 @@ def containers(engine: str) -> Iterator[Containers]:
     found = Containers()
     yield found
     found.remove()
-
-
-@pytest.fixture(scope="session")
-def image(engine: str) -> str:
-    """The agent's image of this checkout, by its id: another checkout may take the name over."""
-    return docker("build", "--quiet", "--tag", IMAGE, ".", timeout=300)

@@ -28,6 +28,7 @@ LAYERS = {
 
 ONLY_IN = {
     "aiohttp": {"server", "probes", "actions", "runtimes"},
+    "aiodocker": {"runtimes"},
     "yaml": {"config"},
     "prometheus_client": {"server"},
     "h2": {"probes"},

@@ -5,16 +5,17 @@ import importlib
 import importlib.util
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from agent.core.settings import LONGEST_SOCKET
-from agent.runtimes import Ended, Instance, moments, own
+from agent.runtimes import AbsentError, Ended, Instance, moments, own
 from agent.runtimes.aside import aside
 
 if TYPE_CHECKING:
@@ -23,53 +24,76 @@ if TYPE_CHECKING:
     from agent.runtimes.engine_api.conversation import Conversation
     from agent.runtimes.engine_api.find import Wanted
 
+_HERE: Final = "unix:///var/run/docker.sock"
 _MISSING: Final = "needs the package aiodocker: pip install 'model-health-agent[docker]'"
 _MOST_REMEMBERED: Final = 64
 
 _Name = Annotated[str, Meta(pattern="^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")]
 
+_known: Final[set[tuple[str | None, ...]]] = set()  # whom an engine has told of
 _is_loaded: Final[set[bool]] = set()
 _starts: Final[OrderedDict[str, list[str]]] = OrderedDict()
 """The last two starts that were seen of a container: an engine does not tell when the run before the present began."""
 
 
 class Docker(msgspec.Struct, frozen=True, kw_only=True):
-    """Which container is the server's; exactly one of container and service."""
+    """Which container is the server's: by name or id, or by its Compose service."""
 
-    container: Annotated[_Name | None, Meta(description="its name or id")] = None
+    container: Annotated[
+        _Name | None, Meta(description="its name or id; null, without a service: the container's name in this document")
+    ] = None
     service: Annotated[_Name | None, Meta(description="its Compose service, which must have one container")] = None
     project: Annotated[_Name | None, Meta(description="the service's Compose project; null: the agent's own")] = None
     labels: Annotated[
         dict[str, str], Meta(description="labels that it must bear; another one under its name is left alone")
     ] = {}
     host: Annotated[
-        str, Meta(description="the engine, unix:///PATH or tcp://HOST:PORT; ${DOCKER_HOST} if you like")
-    ] = "unix:///var/run/docker.sock"
+        str | None, Meta(description=f"unix:///PATH or tcp://HOST:PORT; null: the variable DOCKER_HOST, else {_HERE}")
+    ] = None
     cert_path: Annotated[
-        str | None, Meta(description="folder of ca.pem, cert.pem and key.pem for TLS over tcp, as DOCKER_CERT_PATH")
+        str | None,
+        Meta(description="folder of ca.pem, cert.pem, key.pem for TLS; null: as DOCKER_CERT_PATH and _TLS_VERIFY say"),
     ] = None
 
     can_exec: ClassVar[bool] = True
 
     def check_options(self) -> list[tuple[str, str]]:
         found = []
-        if (self.container is None) == (self.service is None):
-            told = "none is given" if self.container is None else "not both"
-            found.append(("", f"exactly one of container and service is needed, {told}"))
+        if self.container is not None and self.service is not None:
+            found.append(("", "container and service are two ways to name one container: write one of them"))
         if self.project is not None and self.service is None:
             found.append(("project", "is a service's: it has no effect without `service`"))
-        problem = _host_problem(self.host)
+        problem = "" if self.host is None else _host_problem(self.host)
         if problem:
             found.append(("host", problem))
-        if self.cert_path is not None and self.host.startswith("unix:"):
+        if self.cert_path is not None and (self.host or "").startswith("unix:"):
             found.append(("cert_path", "is for tcp: nobody speaks TLS over a unix socket"))
         if importlib.util.find_spec("aiodocker") is None:
             found.append(("", _MISSING))
         return found
 
+    def settled(self, name: str, environ: Mapping[str, str]) -> "Docker":
+        """Itself with what the document leaves to the container's ``name`` and to the environment, as for `docker`."""
+        host = self.host or environ.get("DOCKER_HOST") or _HERE
+        verified = host.startswith("tcp:") and environ.get("DOCKER_TLS_VERIFY")
+        return replace(
+            self,
+            container=self.container or (name if self.service is None else None),
+            host=host,
+            cert_path=self.cert_path or (environ.get("DOCKER_CERT_PATH") if verified else None) or None,
+        )
+
     async def instance(self) -> Instance | None:
-        """The running instance, a paused one too. Raises OSError where it can't be told, AbsentError for none."""
-        seen = await self.inspect()
+        """The running instance, also a paused one. A container that was there once and is gone is none.
+
+        Raises OSError where it can't be told; AbsentError where there never was such a container.
+        """
+        try:
+            seen = await self.inspect()
+        except AbsentError:
+            if self._key() in _known:
+                return None
+            raise
         if not seen.state.runs:
             return None
         started = moments.unix_time(seen.state.started_at)
@@ -94,10 +118,10 @@ class Docker(msgspec.Struct, frozen=True, kw_only=True):
     async def run(self, argv: Sequence[str], started: Callable[[], None]) -> "Finished":
         async with self._found() as (_, seen):
             pass
-        from agent.runtimes.engine_api import commands
+        from agent.runtimes.engine_api import commands, leftovers
 
         commands.check_runs(seen)
-        place = commands.Place(self._address(), seen.id, seen.called, seen.identity)
+        place = leftovers.Place(self._address(), seen.id, seen.called, seen.identity)
         return await commands.run(place, argv, started)
 
     async def restart(self, grace_seconds: float, identity: str, tell: Callable[[str], None]) -> None:
@@ -116,13 +140,21 @@ class Docker(msgspec.Struct, frozen=True, kw_only=True):
         evidence = own.Evidence() if self.container or self.project else await own.evidence()
         async with conversation(self._address()) as engine:
             seen = await found(engine, self._wanted(), evidence)
+            _known.add(self._key())
             _remember(seen)
             yield engine, seen
 
     def _address(self) -> "Address":
         from agent.runtimes.engine_api.answers import Address
 
-        return Address(self.host, self.cert_path)
+        host = self.host or _HERE
+        problem = _host_problem(host)  # of the environment's, which nobody has looked at yet
+        if problem:
+            raise OSError(errno.EINVAL, f"the engine {host}: {problem}")
+        return Address(host, self.cert_path)
+
+    def _key(self) -> tuple[str | None, ...]:
+        return self.host, self.container, self.project, self.service
 
     def _wanted(self) -> "Wanted":
         from agent.runtimes.engine_api.find import Wanted

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.agents import Agent
+from tests.acceptance.engine import IMAGE, docker, need_engine
 from tests.acceptance.model_servers import KINDS, MOSEC, Kind, ModelServer, install
 
 StartServer = Callable[..., ModelServer]
@@ -30,6 +31,13 @@ def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
             print(f"\n{line}", flush=True)  # noqa: T201  that is what it is for
 
     return say
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image of this checkout, on a real engine; by its id, since another checkout may take the name over."""
+    need_engine()
+    return docker("build", "--quiet", "--tag", IMAGE, ".", timeout=300)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.engine import docker, inspect, log
 from tests.acceptance.processes import always, eventually
-from tests.containers import SOCKET, Containers, docker, inspect, logs
+from tests.containers import SOCKET, Containers
 
 pytestmark = pytest.mark.docker
 
@@ -80,7 +81,7 @@ def starts(name: str) -> str:
 
 
 def restarted(server: str, before: str, agent: str) -> None:
-    eventually(lambda: starts(server) != before, within=20, what="the server is restarted", story=lambda: logs(agent))
+    eventually(lambda: starts(server) != before, within=20, what="the server is restarted", story=lambda: log(agent))
 
 
 def test_a_server_that_hangs_is_restarted_once_and_ready_again(containers: Containers, start_agent: StartAgent) -> None:
@@ -95,6 +96,9 @@ def test_a_server_that_hangs_is_restarted_once_and_ready_again(containers: Conta
     ready(agent)
     assert [record["outcome"] for record in status(agent)["restarts"]] == ["succeeded"]
     always(lambda: starts(server) == before, during=2, what="it is restarted once")
+    docker("restart", "--time", "0", server)
+    eventually(lambda: status(agent)["instance"] == 3, within=15, what="somebody else's restart is seen")
+    assert len(status(agent)["restarts"]) == 1
 
 
 def test_an_agent_that_dies_with_the_server_comes_back_and_remembers(
@@ -117,7 +121,7 @@ def test_an_agent_that_dies_with_the_server_comes_back_and_remembers(
     docker("start", agent)
     ready(agent)
     assert (status(agent)["budget_remaining"], status(agent)["instance"]) == (spent - 1, 2)
-    assert "W-ACTION-CAUTION" in logs(agent)
+    assert "W-ACTION-CAUTION" in log(agent)
     always(lambda: starts(server) == before, during=2, what="it is restarted once")
 
 
@@ -127,7 +131,7 @@ def test_an_agent_that_would_die_with_the_server_needs_a_state_file(
     server = containers.run()
     agent = start_agent(guard(server), "--pid", f"container:{server}")
     assert docker("wait", agent, timeout=20) == "2"
-    assert "restart.action.docker: needs state_file" in logs(agent)
+    assert "restart.action.docker: needs state_file" in log(agent)
 
 
 def test_a_server_that_is_process_1_is_shielded_and_an_init_is_the_remedy(
@@ -151,15 +155,15 @@ def test_a_server_that_is_process_1_is_shielded_and_an_init_is_the_remedy(
         if init:
             eventually(
                 lambda name=server: not inspect(name, ".State.Running"),
-                within=20, what="the server is ended", story=lambda name=agent: logs(name),
+                within=20, what="the server is ended", story=lambda name=agent: log(name),
             )  # fmt: skip
         else:
             eventually(
-                lambda name=agent: "restart.failed" in logs(name),
-                within=20, what="the restart fails", story=lambda name=agent: logs(name),
+                lambda name=agent: "restart.failed" in log(name),
+                within=20, what="the restart fails", story=lambda name=agent: log(name),
             )  # fmt: skip
             assert inspect(server, ".State.Running")
-        told[init] = logs(agent)
+        told[init] = log(agent)
     assert "`init: true` (docker run --init)" in told[False]
     assert "init: true" not in told[True]
 
@@ -172,10 +176,10 @@ def test_a_socket_of_another_group_is_told_with_that_group(
     server = containers.run("--network", network, command=("python", "-c", SERVER))
     agent = start_agent(guard(server), "--network", network, rights=False)
     ready(agent)
-    assert f"docker run --group-add {group}" in logs(agent)
+    assert f"docker run --group-add {group}" in log(agent)
     before = starts(server)
     hang(server)
-    eventually(lambda: "restart.failed" in logs(agent), within=20, what="the restart fails", story=lambda: logs(agent))
+    eventually(lambda: "restart.failed" in log(agent), within=20, what="the restart fails", story=lambda: log(agent))
     assert starts(server) == before
 
 

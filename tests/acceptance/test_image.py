@@ -2,15 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.acceptance.engine import docker, inspect, log
 from tests.acceptance.processes import eventually
-from tests.containers import ROOT, Containers, docker, inspect, logs
 
 pytestmark = pytest.mark.docker
 
+ROOT = Path(__file__).parents[2]
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64")
 MIB = 1024 * 1024
 
@@ -18,14 +21,19 @@ StartContainer = Callable[..., str]
 
 
 @pytest.fixture
-def start(image: str, containers: Containers) -> StartContainer:
+def start(image: str) -> Iterator[StartContainer]:
     """Starts a hardened container of the image with these options; it is gone when the test is over."""
+    names: list[str] = []
 
     def run(*options: str, env: dict[str, str]) -> str:
+        names.append(f"health-agent-{uuid.uuid4().hex[:12]}")
         variables = [word for key, value in env.items() for word in ("--env", f"{key}={value}")]
-        return containers.run(*HARDENED, "--network", "bridge", *variables, *options, image=image, command=())
+        docker("run", "--detach", "--name", names[-1], *HARDENED, *variables, *options, image)
+        return names[-1]
 
-    return run
+    yield run
+    for name in names:
+        docker("rm", "--force", name)
 
 
 def test_it_adds_less_than_120_mb_to_its_base_and_no_tools(image: str) -> None:
@@ -45,12 +53,12 @@ def test_hardened_it_becomes_healthy_and_leaves_promptly_on_sigterm(start: Start
         lambda: inspect(name, ".State.Health.Status") == "healthy",
         within=30,
         what="the health check turns healthy",
-        story=lambda: logs(name),
+        story=lambda: log(name),
     )
     began = time.monotonic()
     docker("stop", "--time", "20", name)
     assert time.monotonic() - began < 10
-    assert inspect(name, ".State.ExitCode") == 0, logs(name)
+    assert inspect(name, ".State.ExitCode") == 0, log(name)
 
 
 def test_as_pid_1_it_reaps_what_its_checks_leave_behind(start: StartContainer) -> None:
@@ -67,6 +75,6 @@ def test_as_pid_1_it_reaps_what_its_checks_leave_behind(start: StartContainer) -
         )
 
     docker("exec", name, "health-agent", "wait", "--for", "ready", "--timeout", "20")
-    eventually(lambda: rounds() >= 20, within=20, what="twenty rounds", story=lambda: logs(name))
+    eventually(lambda: rounds() >= 20, within=20, what="twenty rounds", story=lambda: log(name))
     states = "cat /proc/[0-9]*/stat | sed 's/.*) //' | cut -c1"
-    assert docker("exec", name, "sh", "-c", states).count("Z") <= 1, logs(name)  # one may be on its way
+    assert docker("exec", name, "sh", "-c", states).count("Z") <= 1, log(name)  # one may be on its way

@@ -13,7 +13,8 @@ from agent.actions.docker import DockerRestart
 from agent.runtimes.docker import Docker
 from agent.runtimes.engine_api import restart
 from agent.runtimes.engine_api.conversation import CALL_SECONDS
-from tests.containers import BASE, Containers, docker, inspect
+from tests.acceptance.engine import BASE, docker, inspect
+from tests.containers import Containers
 from tests.runtimes.fake_engine import Way, error, fake_engine, hang, ok, way_to
 
 pytestmark = pytest.mark.docker

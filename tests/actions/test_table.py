@@ -55,6 +55,13 @@ def test_an_action_tells_what_it_is_like(
     assert trait(kind, "needs_state_file", default=False) is state_file
 
 
+def test_docker_needs_its_runtime_and_a_state_file_only_where_it_ends_the_agent() -> None:
+    """These tests run in nobody else's process namespace."""
+    action = kind_of("docker")()
+    assert action.needs_runtime == "docker"
+    assert (action.needs_state_file, action.caution) == (False, "")
+
+
 @pytest.mark.parametrize("name", ["none", "notify"])
 async def test_none_and_notify_do_nothing(name: str) -> None:
     await kind_of(name)().act(ORDER)

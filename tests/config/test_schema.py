@@ -18,9 +18,9 @@ BAD = Path(__file__).parent / "bad"
 BEYOND = {
     "admin-for-everybody", "admin-on-the-public-port", "admin-with-two-places", "admin-without-a-place",
     "backoff-upside-down", "command-with-an-open-quote", "duplicate-check-names", "duplicate-container-names",
-    "docker-cert-path-over-unix", "docker-host-relative", "docker-with-two-containers", "docker-without-container",
-    "docker-without-runtime", "duplicate-key", "empty-program", "engine-health-without-runtime",
-    "exit-without-state-file", "header-name-wrong", "host-not-allowed",
+    "docker-cert-path-over-unix", "docker-host-relative", "docker-project-without-service",
+    "docker-with-two-containers", "docker-without-runtime", "duplicate-key", "empty-program",
+    "engine-health-without-runtime", "exit-without-state-file", "header-name-wrong", "host-not-allowed",
     "own-listener", "port-missing", "port-name-unknown", "port-name-without-names", "quoted-number", "regex-wrong",
     "kubernetes-without-runtime", "runtime-without-a-way", "signal-unknown", "signal-without-runtime",
     "third-party-missing", "third-party-no-struct", "variable-unclosed", "variable-unset",

@@ -9,7 +9,8 @@ from agent.core.model import Outcome, Target, success
 from agent.probes.engine_health import EngineHealth, verdict
 from agent.runtimes.docker import Docker
 from agent.runtimes.engine_api.answers import Health, Inspected, State, Tried
-from tests.containers import Containers, docker
+from tests.acceptance.engine import docker
+from tests.containers import Containers
 
 RUNNING = {"status": "running", "running": True}
 

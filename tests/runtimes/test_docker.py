@@ -10,7 +10,8 @@ import pytest
 
 from agent.runtimes import AbsentError, Ended, Instance
 from agent.runtimes.docker import Docker
-from tests.containers import BASE, NO_COMPOSE, Containers, compose, docker, inspect, missing
+from tests.acceptance.engine import BASE, docker, inspect
+from tests.containers import NO_COMPOSE, Containers, compose, missing
 from tests.runtimes.fake_engine import way_to
 from tests.runtimes.support import descriptors
 
@@ -184,12 +185,20 @@ async def test_asking_time_and_again_keeps_nothing_open(containers: Containers) 
     assert descriptors() <= before + 1
 
 
+async def test_a_container_that_was_there_and_is_gone_is_no_instance(containers: Containers) -> None:
+    """One that never was there is an error: `runtime` may not describe it."""
+    server = Docker(container=containers.run())
+    await server.instance()
+    docker("rm", "--force", str(server.container))
+    assert await server.instance() is None
+
+
 # -- which container it is ---------------------------------------------------------------------------------------------
 
 
-async def test_no_such_container_is_told_with_those_that_there_are(containers: Containers) -> None:
+async def test_no_such_container_is_told_with_the_one_that_was_meant(containers: Containers) -> None:
     name = containers.run()
-    with pytest.raises(AbsentError, match=f"no container is called {name}x"):
+    with pytest.raises(AbsentError, match=f"no container is called {name}x: did you mean {name}"):
         await Docker(container=f"{name}x").instance()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +17,9 @@ from agent.probes.exec import Exec
 from agent.runtimes import CannotRunError, StillRunningError
 from agent.runtimes.command import CAP, Finished
 from agent.runtimes.docker import Docker
-from agent.runtimes.engine_api.commands import MOST_LEFT
-from tests.containers import Containers, docker
+from agent.runtimes.engine_api.leftovers import MOST_LEFT
+from tests.acceptance.engine import docker
+from tests.containers import Containers
 from tests.runtimes.fake_engine import Answer, Engine, error, fake_engine, hang, ok
 from tests.runtimes.support import descriptors, until
 
@@ -111,8 +113,10 @@ async def test_a_hundred_commands_leave_nothing_open(server: Docker) -> None:
     await until(lambda: descriptors() <= before + 1)
 
 
-async def test_in_a_container_without_a_shell_only_a_few_are_left_hanging(containers: Containers) -> None:
-    """Nothing can end them; that is told, and counts as what it is: the command hangs."""
+async def test_in_a_container_without_a_shell_only_a_few_are_left_hanging(
+    containers: Containers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing can end them; that is told once, and counts as what it is: the command hangs."""
     server = Docker(container=containers.run(command=("python", "-c", "import time; time.sleep(300)")))
     docker("exec", str(server.container), "mv", "/bin/sh", "/bin/no-sh")
     hanging = ("python", "-c", "import time; time.sleep(4242)")
@@ -126,6 +130,7 @@ async def test_in_a_container_without_a_shell_only_a_few_are_left_hanging(contai
     with pytest.raises(StillRunningError):
         await run(server, *hanging)
     assert (await run(server, "python", "-c", "print(1)"))[0] == Finished(0, b"1\n")
+    assert [record.message for record in caplog.records].count("exec.left_running") == 1
     docker("restart", "--time", "0", str(server.container))
     assert (await judged(server, 1, *hanging))[:2] == (Outcome.FAILURE, "timeout")
 
@@ -160,13 +165,19 @@ async def test_a_container_that_dies_under_the_command_ends_it(server: Docker) -
 async def scripted(folder: Path, **answers: Any) -> AsyncIterator[tuple[Engine, Docker]]:
     """An engine whose container runs; ``answers`` are of its exec endpoints: create, start, ask."""
     state = {"Status": "running", "Running": True, "StartedAt": "2026-01-02T03:04:05Z"}
+    numbers = itertools.count()
+
+    async def created(_request: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(ok({"Id": f"e{next(numbers)}"}, "201 Created"))
+
     async with fake_engine(folder) as engine:
         engine.answers |= {
             "/containers/model/json": ok({"Id": "a" * 64, "Name": "/model", "State": state}),
-            f"/containers/{'a' * 64}/exec": answers.get("create", ok({"Id": "e1"}, "201 Created")),
-            "/exec/e1/start": answers.get("start", hang),
-            "/exec/e1/json": once_started(engine, answers.get("ask", said(running=True))),
+            f"/containers/{'a' * 64}/exec": answers.get("create", created),
         }
+        for number in range(20):
+            engine.answers[f"/exec/e{number}/start"] = answers.get("start", hang)
+            engine.answers[f"/exec/e{number}/json"] = once_started(engine, answers.get("ask", said(running=True)))
         yield engine, Docker(container="model", host=engine.host)
 
 
@@ -214,6 +225,15 @@ async def test_what_an_engine_says_of_a_command_is_judged_for_what_it_is(
 ) -> None:
     async with scripted(tmp_path, **answers) as (_, server):
         assert (await judged(server, 0.3, "check"))[:2] == expected
+
+
+async def test_commands_that_an_engine_never_begins_are_not_the_servers_failures(tmp_path: Path) -> None:
+    """However many it has not begun."""
+    async with scripted(tmp_path) as (engine, server):
+        assert (await judged(server, 0.3, "check"))[:2] == (Outcome.ERROR, "runtime")  # of three tries
+        assert "has still not begun earlier runs of check" in (await judged(server, 1, "check"))[2]
+        asked = [request for request in engine.asked if request.endswith("/start")]
+    assert len(asked) <= MOST_LEFT * 2  # a round has three tries, and each has a killer
 
 
 async def test_a_command_that_the_engine_could_not_start_is_no_missing_program(tmp_path: Path) -> None:

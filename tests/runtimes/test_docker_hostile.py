@@ -84,14 +84,22 @@ async def test_whatever_it_answers_is_told_in_words(
         raise problem
 
 
-async def test_a_container_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["/web/link", "/models"], "did you mean models?"),
+        (["/web"], "docker ps --all tells who is there"),
+        (None, "docker ps --all tells who is there"),
+    ],
+)
+async def test_a_container_that_is_not_there_is_told_with_the_one_that_was_meant(
+    names: list[str] | None, hint: str, tmp_path: Path
+) -> None:
     async with fake_engine(tmp_path) as engine:
-        engine.answers["/containers/json"] = ok(
-            [{"Id": "b" * 64, "Names": ["/web/link", "/cache"], "State": "running"}, {"Id": "c" * 64, "Names": None}]
-        )
+        engine.answers["/containers/json"] = ok([{"Id": "b" * 64, "Names": names, "State": "running"}])
         problem = await trouble_of(engine.host)
     assert isinstance(problem, AbsentError)
-    assert problem.strerror == "no container is called model; there are: cache, cccccccccccc"
+    assert problem.strerror == f"no container is called model: {hint}"
 
 
 async def test_an_engine_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which container is meant: by name or id, or the one of a Compose service; and that it is that one and no other."""
 
+import difflib
 import errno
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -75,10 +76,10 @@ async def _named(engine: Conversation, name: str) -> Inspected:
     except RefusedError as problem:
         if problem.status != 404:
             raise
-    others = await engine.listed(everyone=True)
-    told = names(others[:_MOST_NAMES]) or "none"
-    more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""
-    raise AbsentError(errno.ENOENT, f"no container is called {name}; there are: {told}{more}")
+    # Not who else is there: that changes, and the same trouble would be told again and again.
+    near = difflib.get_close_matches(name, [one.called for one in await engine.listed(everyone=True)], n=1)
+    hint = f"did you mean {near[0]}?" if near else "docker ps --all tells who is there"
+    raise AbsentError(errno.ENOENT, f"no container is called {name}: {hint}")
 
 
 async def _own_project(engine: Conversation, evidence: Evidence) -> str:
