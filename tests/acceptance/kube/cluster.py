@@ -1,5 +1,6 @@
 """A Kubernetes cluster as a test needs it: kubectl with deadlines, one namespace, its pods watched from the start."""
 
+import base64
 import contextlib
 import json
 import os
@@ -11,12 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.kube.manifests import AGENT_IMAGE, AGENT_PORT, SERVER_IMAGE
+from tests.acceptance.kube.manifests import AGENT_IMAGE, AGENT_PORT, API_SERVER, SERVER_IMAGE
 from tests.acceptance.processes import Running, eventually
 
 Json = Mapping[str, Any]
 
 ROOT = Path(__file__).parents[3]
+RBAC = ROOT / "deploy" / "kubernetes" / "rbac"
 SERVER = Path(__file__).with_name("server")
 STARTING_AT_ONCE = 4  # pods; more would make each of them slow to come up, and their probes would see that
 WATCH_SECONDS = 1800
@@ -74,13 +76,27 @@ class Namespace:
         self._watch = Running([kubectl_path(), "get", "--raw", watch], self._log)
         self._read = 0
         self._seen: dict[str, list[Json]] = {}
-        eventually(lambda: self.service_account(), within=30, what="the namespace has its service account")
+        eventually(self._has_account, within=30, what="the namespace has its service account")
 
     def kubectl(self, *words: str, timeout: float = 30, stdin: str | None = None) -> str:
         return kubectl("--namespace", self.name, *words, timeout=timeout, stdin=stdin)
 
-    def service_account(self) -> str:
+    def _has_account(self) -> str:
         return self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "--output", "name")
+
+    def grant(self, *roles: str) -> None:
+        """The account of deploy/kubernetes/rbac with these of its Roles, and where the API server is to be asked."""
+        files = [word for role in ("service-account", *roles) for word in ("--filename", str(RBAC / f"{role}.yaml"))]
+        self.kubectl("apply", *files)
+        endpoints = json.loads(kubectl("get", "endpoints", "kubernetes", "--namespace", "default", "--output", "json"))
+        [subset] = endpoints["subsets"]
+        config = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "--output", "json"))
+        data = {
+            "HOST": subset["addresses"][0]["ip"],
+            "PORT": str(subset["ports"][0]["port"]),
+            "ca.crt": base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode(),
+        }
+        self.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": API_SERVER}, "data": data})
 
     def close(self) -> None:
         """Everything goes; it is waited for, so that nothing of it still runs when the suite is over."""

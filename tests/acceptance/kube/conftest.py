@@ -19,6 +19,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         pytest.skip(str(missing))
     build_images()
     with namespace(tmp_path_factory.mktemp("kube")) as made:
+        made.grant("instance", "events")
         marks = [mark for item in request.session.items for mark in item.iter_markers("kube")]
         pods = [pod for mark in marks for pod in mark.args]
         # Last those whose every status counts: the kubelet tells the API server of two changes a second, and of the

@@ -13,6 +13,8 @@ SERVER_PORT = 8000
 AGENT_IMAGE = "model-health-agent:kube-acceptance"  # names of their own, kept: their layers are the next build's cache
 SERVER_IMAGE = "model-health-agent-scripted-server:kube-acceptance"
 
+ACCOUNT = "model-health-agent"
+API_SERVER = "api-server"  # a ConfigMap of the namespace: a cluster of a test may have no virtual addresses
 HARDENED = {
     "readOnlyRootFilesystem": True,
     "allowPrivilegeEscalation": False,
@@ -78,6 +80,25 @@ def agent(document: Json | str, *arguments: str, **more: Any) -> Json:
         "securityContext": HARDENED,
         **more,
     }
+
+
+def with_account(made: Json) -> Json:
+    """The pod with the service account of deploy/kubernetes/rbac, whose token its agent alone gets."""
+    sources = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": API_SERVER, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]
+    made["spec"]["serviceAccountName"] = ACCOUNT
+    made["spec"]["volumes"].append({"name": "api-access", "projected": {"sources": sources}})
+    beside = next(one for one in made["spec"]["containers"] if one["name"] == "health-agent")
+    path = "/var/run/secrets/kubernetes.io/serviceaccount"
+    beside["volumeMounts"].append({"name": "api-access", "readOnly": True, "mountPath": path})
+    beside["env"] += [
+        {"name": f"KUBERNETES_SERVICE_{key}", "valueFrom": {"configMapKeyRef": {"name": API_SERVER, "key": key}}}
+        for key in ("HOST", "PORT")
+    ]
+    return made
 
 
 def ask_agent(path: str, **numbers: int) -> Json:

@@ -57,7 +57,7 @@ def read_trace(text: str) -> Trace:
 
 def unix(stamp: str) -> float:
     """Seconds of an RFC 3339 time in UTC."""
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def kubelet_side(statuses: Sequence[Json], events: Sequence[Json], trace: Trace, probes: Iterable[Probe]) -> Side:
@@ -158,7 +158,7 @@ def _of_agent(log: Sequence[Json], trace: Trace, probes: frozenset[Probe]) -> It
 
 
 def _answered(log: Sequence[Json], trace: Trace, asked: float) -> float:
-    """When the request of a restart was over: at the sign of a new instance, or as that serves, where it was withdrawn."""
+    """When a request of a restart was over: at the sign of a new instance, or as that serves, if it was withdrawn."""
     for line in log:
         if line["event"] == "instance.new":
             return unix(line["time"])

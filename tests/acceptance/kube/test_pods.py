@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.kube import observed
 from tests.acceptance.kube.cluster import Namespace
-from tests.acceptance.kube.manifests import AGENT_PORT, SERVER_PORT, agent, ask_agent, pod, server
+from tests.acceptance.kube.manifests import AGENT_PORT, SERVER_PORT, agent, ask_agent, pod, server, with_account
 from tests.acceptance.processes import always, eventually
 
 Json = dict[str, Any]
@@ -84,6 +84,25 @@ def test_a_server_that_reloads_is_restarted_once_and_only_once(cluster: Namespac
     assert not [at for at in ready if began[1] < at < began[1] + RELOAD_SECONDS - 1], cluster.story(name)
     assert cluster.restarts(name, "health-agent") == 0, cluster.story(name)
     assert agent_events(cluster, name).count("restart.requested") <= 1, cluster.story(name)  # none, where it crashed
+
+
+TELLING: Json = {"containers": [{**DOCUMENT["containers"][0], "runtime": {"kubernetes": {}}}]}
+
+
+@pytest.mark.kube(with_account(pulled("reason-told", [HANGS, health()], TELLING)))
+def test_an_event_names_the_reason_of_a_kill_where_the_account_may_write_one(cluster: Namespace) -> None:
+    """The kubelet's own words are that a probe was answered 503; who may look at pods sees why beside them."""
+    until_ready(cluster, "reason-told", restarts=1, within=UP_WITHIN_SECONDS + 30)
+    told: list[str] = []
+
+    def is_told() -> bool:
+        told[:] = [one["message"] for one in cluster.events("reason-told") if one["reason"] == "RestartRequested"]
+        return bool(told)
+
+    eventually(is_told, within=20, what="an Event tells of the restart", story=lambda: cluster.story("reason-told"))
+    assert told == ["liveness/http_get has failed; reason timeout; /healthz/main answers 503 until it is restarted"]
+    assert told[0] in cluster.kubectl("describe", "pod", "reason-told")
+    assert '"sign":"runtime"' in cluster.logs("reason-told", "health-agent")
 
 
 SIGNALLED = pod(

@@ -153,7 +153,7 @@ TIMETABLES = (
         "startup-http-never-comes-up",
         {"startup": Check("http", period=3, failures=3, delay=8)},
         ({"startup": "bad"}, {"startup": "bad 5 good"}),
-        (Expected("startup", "killed", "running"), Expected("startup", "started", instance=2)),
+        (Expected("startup", "killed", "running"), Expected("startup", "started", "running", instance=2)),
         seconds=18,
         startup_window=24,
     ),
