@@ -19,7 +19,7 @@ help: ## what there is to run
 demo: $(RUNTIME) ## a small model server and the agent beside it, on http://127.0.0.1:9809/ (Ctrl-C ends both)
 	@$(BIN)/health-agent demo
 
-test: $(DEV) ## the whole test suite; what needs Docker, promtool or wrk is skipped, and says so, where they are missing
+test: $(DEV) ## the whole test suite; what needs Docker, a cluster, promtool or wrk is skipped, and says so, where they are missing
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-unit: $(DEV) ## the tests that need no model server, no container engine and no cluster
