@@ -16,9 +16,11 @@ from agent.core.verdict import ContainerView, Standing
 from agent.engine.container import Slot
 from agent.engine.events import Bus
 from agent.engine.guard import Guard
+from agent.engine.operator import Operator
 from agent.engine.pulse import Pulse
 from agent.engine.statefile import Memory, StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
+from agent.engine.throttle import Throttle
 from agent.log import Output, start
 from agent.server.listen import ListenError
 from agent.server.public import Listener
@@ -53,12 +55,14 @@ class Agent:
         self._closing: set[asyncio.Task[None]] = set()  # guards of removed containers
         self._started_workers = 0
         self._footing: asyncio.Task[None] | None = None
+        self._throttle: asyncio.Task[None] | None = None
 
     # -- starting and stopping ---------------------------------------------------------------------------------------
 
     async def start(self) -> Listener:
         """Everything in its order: pulse, containers, listener, workers. Raises ListenError."""
         self.pulse.start()
+        self._throttle = asyncio.create_task(Throttle(self.pulse).run(), name="throttle")
         remembered = await self.state_file.recall()
         for spec in self.config.containers:
             self.guards[spec.name] = self._guard(spec)
@@ -101,6 +105,8 @@ class Agent:
         await asyncio.gather(*(guard.close() for guard in self.guards.values()), *self._closing)
         await self.save()
         await listener.close()
+        if self._throttle is not None:
+            self._throttle.cancel()
         self.pulse.stop()
         log.info("agent.stopped", extra={"exit_status": self.exit_status})
 
@@ -181,6 +187,11 @@ class Agent:
 
     def redact(self, text: str) -> str:
         return self._redact(text)
+
+    def operator(self, name: str) -> Operator | None:
+        """What an operator may have this container do; None where there is none of that name."""
+        guard = self.guards.get(name)
+        return None if guard is None else guard.operator
 
     def healthy(self) -> list[str]:
         if self.stopping:
