@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agent.actions import Order
 from agent.core import backoff, brakes, budget, escalation
 from agent.core.backoff import BackoffState
@@ -178,9 +180,13 @@ class Ledger:
         self.records.append(record)
         return record
 
+    def told(self) -> tuple[Record, ...]:
+        """The records as they stand, oldest first; the one under way still changes."""
+        return tuple(_copied(self.records))
+
     def restore(self, records: Iterable[Record], outcome: str = "", detail: str = "") -> None:
         """An earlier process's; one that it left open has ended with ``outcome``, unless its hold goes on."""
-        self.records.extend(records)
+        self.records.extend(_copied(records))
         for record in self.records:
             if not record.outcome and outcome:
                 record.detail = detail
@@ -240,3 +246,7 @@ class Ledger:
     async def hook(self, name: str, cause: Cause, record: Record) -> None:
         """Run one of the hooks around a restart now; it has no veto."""
         await self.around.hooks.run(getattr(self.rule.hooks, name), self.order(name, cause, record))
+
+
+def _copied(records: Iterable[Record]) -> list[Record]:
+    return [replace(record, also=[*record.also]) for record in records]

@@ -30,7 +30,7 @@ def memory_of(guard: "Guard") -> Memory:
         maintenance_until=guard.maintenance.upkeep.until,
         maintenance_ready=guard.maintenance.upkeep.ready,
         drain_until=guard.drain.ends_at,
-        restarts=tuple(ledger.records),
+        restarts=ledger.told(),
         spared=ledger.past.all(),
     )
 
