@@ -16,7 +16,6 @@ from agent.core.verdict import ContainerView, Standing
 from agent.engine.container import Slot
 from agent.engine.events import Bus
 from agent.engine.guard import Guard
-from agent.engine.operator import Operator
 from agent.engine.pulse import Pulse
 from agent.engine.statefile import Memory, StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
@@ -187,11 +186,6 @@ class Agent:
 
     def redact(self, text: str) -> str:
         return self._redact(text)
-
-    def operator(self, name: str) -> Operator | None:
-        """What an operator may have this container do; None where there is none of that name."""
-        guard = self.guards.get(name)
-        return None if guard is None else guard.operator
 
     def healthy(self) -> list[str]:
         if self.stopping:

@@ -184,6 +184,14 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         """All checks in the order in which rounds of one instant run: startup, readiness, liveness."""
         return self.startup + self.readiness + self.liveness
 
+    def address_of(self, check: Check) -> tuple[str, int] | None:
+        """Where a check of this container connects; None where it does not, or names no port."""
+        port = getattr(check.options, "port", False)
+        if port is False:  # it has no such option: an exec check
+            return None
+        number = port if isinstance(port, int) else self.port if port is None else self.ports.get(port)
+        return None if number is None else (getattr(check.options, "host", None) or self.host, number)
+
     def of_type(self, kind: CheckType) -> tuple[Check, ...]:
         return {CheckType.STARTUP: self.startup, CheckType.READINESS: self.readiness}.get(kind, self.liveness)
 

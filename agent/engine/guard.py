@@ -16,6 +16,7 @@ from agent.engine.container import Container, Sentence, Slot
 from agent.engine.dependencies import Dependencies
 from agent.engine.drain import Drain
 from agent.engine.events import Bus, Event
+from agent.engine.evidence import Scene, Vault
 from agent.engine.hooks import HookRunner
 from agent.engine.maintenance import Maintenance
 from agent.engine.operator import Operator
@@ -25,7 +26,7 @@ from agent.engine.remedy import Remedy
 from agent.engine.shown import history_of, view_of
 from agent.engine.statefile import Memory
 from agent.engine.stats import ContainerStats, Histogram, bump
-from agent.engine.watch import Sign, Watch, address_of, liveness_address
+from agent.engine.watch import Sign, Watch, liveness_address
 from agent.engine.workers import Workers, target_of, where
 
 TICK_SECONDS = 1.0
@@ -140,9 +141,15 @@ class Guard:
         """What the next process should know."""
         return memory_of(self)
 
-    async def evidence(self, order: Order) -> str:  # noqa: ARG002 - nobody gathers any yet
-        """Without an `evidence_dir` there is none."""
-        return ""
+    async def evidence(self, order: Order) -> str:
+        """The folder of what can be seen of an instance that is about to go; "" where none is configured."""
+        spec, known = self.container.spec, self.watch.known
+        if spec.restart.evidence_dir is None:
+            return ""
+        scene = Scene(
+            spec=spec, order=order.document(), status=self.view, history=self.history, pid=known.pid if known else None
+        )
+        return await Vault(spec.restart.evidence_dir, self.redact).gather(scene, spec.restart.evidence_seconds)
 
     def _employ(self, slot: Slot, delay: float) -> None:
         self.workers.employ(slot, target_of(self.container.spec, slot.check, self.container.seen), delay)
@@ -219,7 +226,7 @@ class Guard:
             self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
 
     def _at_address(self, slot: Slot) -> bool:
-        address = address_of(self.container.spec, slot.check)
+        address = self.container.spec.address_of(slot.check)
         return address is not None and address == self.watch.address
 
     async def _follow_edge(self) -> None:

@@ -25,9 +25,8 @@ NOTHING_FOUND: Final = (
 )
 AGENT_LEFT: Final = "the agent was told to leave before the action"
 STILL_THERE: Final = "the runtime still tells of the old instance: the action did not end it"
-LOOK_SECONDS: Final = (
-    1.0  # how often a hold looks whether the old instance is gone, and what a reload made of the rules
-)
+SLACK_SECONDS: Final = 1.0  # of what bounds itself as it should
+LOOK_SECONDS: Final = 1.0  # how often a hold looks whether the old instance is gone, and what the rules are now
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +174,7 @@ class Kill:
         """Evidence of what is about to go: bounded, and never a reason to fail."""
         self.step = "evidence"
         try:
-            async with asyncio.timeout(self.rule.evidence_seconds):
+            async with asyncio.timeout(self.rule.evidence_seconds + SLACK_SECONDS):
                 record.evidence = await self.around.evidence(self.ledger.order("evidence", self.cause, record)) or None
         except (Exception, asyncio.CancelledError) as problem:
             if told_to_leave():

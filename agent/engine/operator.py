@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     from agent.engine.guard import Guard
 
 LONGEST_SECONDS: Final = 2_147_483_647.0  # as every number of seconds in the configuration
+REFUSALS: Final = {
+    "busy": "a restart is under way already, or nothing runs that could be restarted",
+    "leaving": "the agent is about to end",
+    "maintenance": "it is in maintenance: end that first",
+    "dry_run": "restart.dry_run is set: nothing is ever done",
+}
 
 
 class Operator:
@@ -17,14 +23,14 @@ class Operator:
         self._guard = guard
 
     async def restart(self) -> str:
-        """Restart it, as a kill with reason `operator`; returns "" once that has begun, else why it is refused.
+        """Restart it, as a kill with reason `operator`; "" once that has begun, else why it is refused, in words.
 
-        ``busy``: a restart is under way, or nothing runs. ``leaving``: the agent ends. ``maintenance``, ``dry_run``:
-        these brakes hold for operators too; the others do not, and given up is left. Each uses one of the budget.
+        It is refused while a restart is under way, in maintenance, and where `dry_run` is set; the other brakes guard
+        against the agent's own judgement and do not hold for a human's. Given up is left. It uses one of the budget.
         """
         refused = self._guard.remedy.order()
         await self._guard.save()
-        return refused
+        return REFUSALS.get(refused, refused)
 
     async def resume(self) -> bool:
         """Take it out of given up, its budget whole again, and withdraw a restart that an operator asked for.
@@ -39,7 +45,7 @@ class Operator:
         await guard.save()
         return resumed or ordered
 
-    async def maintenance(self, seconds: float, ready: Readiness = "keep") -> None:
+    async def maintain(self, seconds: float, ready: Readiness = "keep") -> None:
         """Keep hands off for so long from now, ready as it is or not at all; 0 seconds end it (a file still counts)."""
         self._guard.maintenance.order(min(seconds, LONGEST_SECONDS), ready)
         await self._guard.save()
