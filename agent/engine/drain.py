@@ -36,12 +36,12 @@ class Drain:
         ends_at, self.looks = self.clock() + rule.max_seconds, Looks()
         while not lookout.signed:
             left = ends_at - self.clock()
-            if rule.until_idle:
+            if rule.until_idle and left > 0:
                 await self._look(left)
+                left = ends_at - self.clock()
             end = rules.ended(self.looks, self.clock(), ends_at, until_idle=rule.until_idle)
             if end:
                 return end
-            left = ends_at - self.clock()
             await lookout.wait(min(left, LOOK_EVERY_SECONDS) if rule.until_idle else left)
         return ""
 

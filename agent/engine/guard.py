@@ -90,10 +90,10 @@ class Guard:
 
     def work(self, stagger: Callable[[Slot], float]) -> None:
         """Start a worker for each check, ``stagger`` seconds from now."""
+        for slot in self.dependencies.slots:  # first: what holds a kill back should know when that is decided
+            self.dependencies.employ(slot, stagger(slot))
         for slot in self.container.slots:
             self._employ(slot, stagger(slot))
-        for slot in self.dependencies.slots:
-            self.dependencies.employ(slot, stagger(slot))
 
     def healthy(self) -> list[str]:
         """Workers and tasks that have died, by name; none ever should."""
