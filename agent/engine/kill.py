@@ -125,7 +125,7 @@ class Kill:
         self.ledger.close(record, "failed" if problem else "succeeded")
         await self.around.save()
         await self._hook("post_restart", record)
-        self.over = True
+        self._clear()
 
     def take_up(self, hold: Hold, record: Record) -> None:
         """What an earlier process left behind it: it acted and was still waiting for the new instance."""
