@@ -373,3 +373,48 @@ def test_two_failures_of_one_instant_have_one_consequence(sentence: Sentence) ->
     for name in ("a", "b"):
         case.container.finish(case.slot(name), seen, Outcome.FAILURE, 1.0)
     assert len([note for note in case.court.noted if note.startswith("kill")]) <= 1
+
+
+# -- an operator's restart --------------------------------------------------------
+
+
+def test_an_ordered_kill_takes_the_container_down_like_any_other() -> None:
+    case = full(Sentence.SPARE)
+    case.court.noted.clear()
+    case.container.order(Sentence.KILL, case.now)
+    assert case.court.noted == ["kill ordered", "not started", "not ready"]
+    assert (case.container.running, case.container.is_asked) == (False, False)
+
+
+def test_what_is_asked_for_an_operator_no_check_withdraws_and_none_is_to_blame() -> None:
+    case = full(Sentence.SPARE)
+    case.container.order(Sentence.ASK, case.now)
+    assert (case.container.is_asked, case.container.asked, case.container.running) == (True, None, True)
+    case.rounds("start:s")
+    assert "recovered" not in case.rounds("live:s ready:s")
+    assert not case.container.ready, "asked for is not ready"
+    noted = case.rounds("live:ff")
+    assert "also live" in noted
+    assert case.container.wanted is None
+    case.court.noted.clear()
+    case.container.withdraw(case.now)
+    assert case.court.noted[:1] == ["recovered"]
+    assert not case.container.is_asked
+
+
+def test_a_new_instance_ends_what_was_asked_for_an_operator() -> None:
+    case = full(Sentence.SPARE)
+    case.container.order(Sentence.ASK, case.now)
+    case.container.new_instance(case.now)
+    assert not case.container.is_asked
+
+
+def test_a_failure_of_the_very_moment_of_a_kill_is_told() -> None:
+    case = Case(Sentence.KILL, container(check("liveness", None, name="a"), check("liveness", None, name="b")))
+    a, b = case.slot("a"), case.slot("b")
+    seen = case.container.view(case.now)
+    for slot in (a, b):
+        assert case.container.enter(slot, seen, case.now)
+    for slot in (a, b):
+        case.container.finish(slot, seen, Outcome.FAILURE, case.now)
+    assert [word for word in case.court.noted if word.startswith(("kill", "also"))] == ["kill a", "also b"]

@@ -1,6 +1,8 @@
 """A kill step by step in virtual time: what is shown and recorded, and what the agent's end leaves at each step."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,20 @@ from agent.actions import Order
 from agent.core.settings import Backoff, Container, Drain, Hooks
 from agent.core.verdict import Record
 from agent.engine.statefile import Hold, Memory
-from tests.engine.scripted import ADDRESS, Acts, Letters, Look, Server, Tells, Ward, at, check, container, guarded
+from tests.engine.scripted import (
+    ADDRESS,
+    Acts,
+    Letters,
+    Look,
+    Server,
+    Tells,
+    Ward,
+    at,
+    check,
+    container,
+    eventually,
+    guarded,
+)
 from tests.virtual import run_virtual, virtual_loop
 
 
@@ -128,6 +143,34 @@ def test_without_a_folder_for_it_there_is_no_evidence() -> None:
             return await ward.guard.evidence(Order(type="evidence", container="model"))
 
     assert run_virtual(work) == ""
+
+
+def names_in(folder: str) -> set[str]:
+    return {file.name for file in Path(folder).iterdir()}
+
+
+async def test_where_a_folder_is_configured_evidence_is_there_before_the_action_and_named(tmp_path: Path) -> None:
+    """On the real clock and a real disk."""
+    found: list[set[str]] = []
+
+    class Looking(Acts):
+        async def act(self, order: Order) -> None:
+            found.append(names_in(order.evidence))
+            await super().act(order)
+
+    action = Looking()
+    spec = container(
+        check("liveness", Letters("f"), period_seconds=0.2), action=action, evidence_dir=str(tmp_path / "evidence"),
+    )  # fmt: skip
+    async with guarded(spec) as ward:
+        await eventually(lambda: action.begun)
+        (record,) = ward.view.restarts
+        assert record.evidence is not None
+        assert record.evidence.startswith(str(tmp_path / "evidence" / "model-"))
+        assert {"restart.json", "status.json", "history.json"} <= found[0]
+        folder = Path(record.evidence)
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["name"], status["step"], status["cause"]) == ("model", "evidence", "liveness/it")
 
 
 def test_notify_gathers_evidence_too() -> None:
