@@ -20,6 +20,7 @@ from agent.engine.guard import Guard
 from agent.engine.pulse import Pulse
 from agent.engine.statefile import Memory, StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
+from agent.engine.throttle import Throttle
 from agent.log import Output, start
 from agent.server.listen import ListenError
 from agent.server.public import Listener
@@ -57,12 +58,14 @@ class Agent:
         self._closing: set[asyncio.Task[None]] = set()  # guards of removed containers
         self._started_workers = 0
         self._footing: asyncio.Task[None] | None = None
+        self._throttle: asyncio.Task[None] | None = None
 
     # -- starting and stopping ---------------------------------------------------------------------------------------
 
     async def start(self) -> Listener:
         """Everything in its order: pulse, containers, listener, workers. Raises ListenError."""
         self.pulse.start()
+        self._throttle = asyncio.create_task(Throttle(self.pulse).run(), name="throttle")
         remembered = await self.state_file.recall()
         for spec in self.config.containers:
             self.guards[spec.name] = self._guard(spec)
@@ -106,6 +109,8 @@ class Agent:
         await self.save()
         await self.announcer.close(ANNOUNCEMENTS_SECONDS)
         await listener.close()
+        if self._throttle is not None:
+            self._throttle.cancel()
         self.pulse.stop()
         log.info("agent.stopped", extra={"exit_status": self.exit_status})
 

@@ -52,19 +52,19 @@ def _meant_method(key: str, node: Node) -> bool:
     return isinstance(node.value, dict) or suggestion(key, CHECKS.known()) is not None
 
 
-def build_checks(decoder: Decoder, kind: CheckType, drafts: Sequence[Draft]) -> tuple[Check, ...]:
-    """The engine's checks of one type, named and defaulted; what no rule allows is reported."""
+def build_checks(decoder: Decoder, kind: CheckType, drafts: Sequence[Draft], word: str = "") -> tuple[Check, ...]:
+    """The engine's checks of one type, named and defaulted; what no rule allows is reported, as of a ``word`` check."""
     taken: dict[str, int] = {}
     for draft in drafts:
         name = draft.fields.name
         if name in taken:
             place = draft.node.at("name")
-            decoder.report(place, f"a second {kind} check named '{name}', the first is on line {taken[name]}")
+            decoder.report(place, f"a second {word or kind} check named '{name}', the first is on line {taken[name]}")
         elif name is not None:
             taken[name] = draft.node.line
     checks = []
     for draft in drafts:
-        _type_rules(decoder, kind, draft)
+        _type_rules(decoder, kind, draft, word or kind)
         if draft.choice is not None:
             name = draft.fields.name or _free_name(draft.choice.name, taken)
             taken.setdefault(name, draft.node.line)
@@ -81,13 +81,13 @@ def _free_name(method: str, taken: dict[str, int]) -> str:
     return name
 
 
-def _type_rules(decoder: Decoder, kind: CheckType, draft: Draft) -> None:
+def _type_rules(decoder: Decoder, kind: CheckType, draft: Draft, word: str) -> None:
     """Kubernetes' validateProbe: what depends on the type (probe-semantics 3.2)."""
     if kind is not CheckType.READINESS and draft.fields.success_threshold != 1:
         decoder.report(draft.node.at("success_threshold"), f"must be 1 for a {kind} check")
     if kind is CheckType.READINESS and draft.fields.termination_grace_period_seconds is not None:
         place = draft.node.at("termination_grace_period_seconds")
-        decoder.report(place, "not allowed on a readiness check: it never ends a container")
+        decoder.report(place, f"not allowed on a {word} check: it never ends a container")
 
 
 def _check(kind: CheckType, name: str, draft: Draft, choice: Choice) -> Check:

@@ -156,6 +156,27 @@ def drain_short(container: Container) -> Iterator[Hint]:
         )
 
 
+def drain_blind(container: Container) -> Iterator[Hint]:
+    drain = container.restart.drain
+    if drain.until_idle and not any(hasattr(check.options, "in_flight") for check in container.checks()):
+        yield Hint(
+            f"no check here can tell what is in flight: each drain takes the whole {drain.max_seconds:g} s; add a "
+            "progress check",
+            field="restart.drain.until_idle",
+        )
+
+
+def depends_on_itself(container: Container) -> Iterator[Hint]:
+    own = {(container.host, container.port), *map(container.address_of, container.checks())} - {None}
+    for check in container.restart.depends_on:
+        if container.address_of(check) in own:
+            yield Hint(
+                f"{check.name!r} asks this server itself: each of its failures would hold the restart back for "
+                f"{container.restart.correlated_hold_seconds:g} s; ask what it depends on",
+                field="restart.depends_on",
+            )
+
+
 def threshold_one(container: Container) -> Iterator[Hint]:
     for check in container.liveness:
         if check.failure_threshold == 1 and check.method in REQUESTS - {"inference"}:
@@ -290,6 +311,8 @@ RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-SAME-REQUEST": same_request,
     "W-EXEC-OFTEN": exec_often,
     "W-DRAIN-SHORT": drain_short,
+    "W-DRAIN-BLIND": drain_blind,
+    "W-DEPENDS-ON-SELF": depends_on_itself,
     "W-THRESHOLD-ONE": threshold_one,
     "W-NO-READINESS": no_readiness,
     "W-NO-CHECKS": no_checks,

@@ -25,6 +25,7 @@ def new_decoder(environ: Mapping[str, str]) -> Decoder:
         "action": _one_of(ACTION),
         "hook": _one_of(HOOK),
         "runtime": _one_of(RUNTIME),
+        "depends_on": decode_checks,
     }
     return Decoder(environ, specials, LATER, STAND_INS)
 
@@ -92,11 +93,12 @@ def _container(
     by_type: dict[CheckType, tuple[Draft, ...]] = {kind: getattr(fields, key) or () for key, kind in TYPES.items()}
     drafts = [draft for group in by_type.values() for draft in group]
     runtime: Choice | None = fields.runtime
+    restart = fields.restart or Restart()
+    place = node.at("restart")
+    drafts += restart.depends_on
     check_targets(decoder, node, fields, drafts, around)
     check_methods(decoder, drafts, runtime)
     nowhere.extend(exec_nowhere(drafts, runtime))
-    restart = fields.restart or Restart()
-    place = node.at("restart")
     check_restart(decoder, place, restart, runtime, around)
     built = {str(kind): build_checks(decoder, kind, group) for kind, group in by_type.items()}
     return Container(
@@ -117,10 +119,22 @@ def _settled(decoder: Decoder, options: Any, name: str) -> Any:
 
 
 def _restart(decoder: Decoder, place: Node, restart: Restart) -> Restart:
-    """The restart block with its action and hooks as the structs that act."""
+    """The restart block with its actions, hooks and checks as the structs that act and look."""
     action: Choice | None = restart.action
     if action is None:
         cls = struct_of(decoder, "none", place, ACTION)
         action = Choice("none", cls() if cls else None, place)
     hooks = {name: hook.options if hook else None for name, hook in msgspec.structs.asdict(restart.hooks).items()}
-    return msgspec.structs.replace(restart, action=action.options, action_name=action.name, hooks=Hooks(**hooks))
+    steps = tuple(
+        msgspec.structs.replace(step, action=step.action.options, action_name=step.action.name)
+        for step in restart.escalations
+        if isinstance(step.action, Choice)
+    )
+    return msgspec.structs.replace(
+        restart,
+        action=action.options,
+        action_name=action.name,
+        escalate=steps,
+        depends_on=build_checks(decoder, CheckType.READINESS, restart.depends_on, "depends_on"),
+        hooks=Hooks(**hooks),
+    )

@@ -1,6 +1,7 @@
 """What keys must say of each other: ports and hosts that exist, commands that can run, actions that can work."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -121,16 +122,27 @@ def check_admin(decoder: Decoder, node: Node, admin: Admin, server_port: int) ->
 
 
 def check_restart(decoder: Decoder, node: Node, restart: Restart, runtime: Choice | None, around: Surroundings) -> None:
-    """The action has what it needs, and the brakes make sense."""
-    action = restart.action
-    if isinstance(action, Choice):
-        if getattr(action.options, "needs_state_file", False) and around.state_file is None:
-            decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
-        caution = getattr(action.options, "caution", "")
-        if caution:
-            decoder.warn(action.node, "W-ACTION-CAUTION", caution)
-        needed = getattr(action.options, "needs_runtime", None)
-        if needed is not None and (runtime is None or runtime.name != needed):
-            decoder.report(action.node, f"needs runtime.{needed}, which says what it is to act on")
+    """The actions have what they need, and the brakes make sense."""
+    steps = restart.escalations
+    for action in (restart.action, *(step.action for step in steps)):
+        if isinstance(action, Choice):
+            _action(decoder, action, runtime, around)
+    for at, (earlier, later) in enumerate(pairwise(steps), 1):
+        if later.after <= earlier.after:
+            message = f"is not above that of the step before it, {earlier.after}: that step would never be taken"
+            decoder.report(node.at(f"escalate[{at}].after"), message)
     if restart.backoff.max_seconds < restart.backoff.initial_seconds:
         decoder.report(node.at("backoff"), "max_seconds is below initial_seconds")
+    if restart.drain.until_idle and restart.drain.max_seconds == 0:
+        decoder.report(node.at("drain.until_idle"), "needs drain.max_seconds above 0: how long to wait at most")
+
+
+def _action(decoder: Decoder, action: Choice, runtime: Choice | None, around: Surroundings) -> None:
+    if getattr(action.options, "needs_state_file", False) and around.state_file is None:
+        decoder.report(action.node, "needs state_file: without it the agent forgets that it has restarted")
+    caution = getattr(action.options, "caution", "")
+    if caution:
+        decoder.warn(action.node, "W-ACTION-CAUTION", caution)
+    needed = getattr(action.options, "needs_runtime", None)
+    if needed is not None and (runtime is None or runtime.name != needed):
+        decoder.report(action.node, f"needs runtime.{needed}, which says what it is to act on")

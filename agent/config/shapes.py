@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from agent.core.settings import Admin, Count, Drain, Log, Port, PositiveSeconds, Restart, Seconds, Server
+from agent.core.settings import Admin, Count, Log, Port, PositiveSeconds, Restart, Seconds, Server
 
 _AtLeastATenth = Annotated[float, Meta(ge=0.1, le=2_147_483_647)]
 _Name = Annotated[str, Meta(pattern="^[a-z0-9]([-_.a-z0-9]*[a-z0-9])?$", max_length=253)]
@@ -91,12 +91,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 LATER: Final[Mapping[type, Mapping[str, Any]]] = {
     ContainerFields: {"preset": None},
-    Drain: {"until_idle": False},
-    Restart: {
-        "evidence_dir": None, "evidence_seconds": 10, "depends_on": [], "correlated_hold_seconds": 300,
-        "maintenance_file": None, "escalate": None,
-    },
-}  # fmt: skip
+}
 """Keys of the documented format that a later version acts on; until then only their default is accepted."""
 
 STAND_INS: Final[Mapping[type, Mapping[str, Any]]] = {Document: {"containers": ()}, ContainerFields: {"name": "?"}}

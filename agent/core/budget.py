@@ -27,6 +27,11 @@ def give_up(state: BudgetState, now: float) -> BudgetState:
     return state if state.given_up_at is not None else BudgetState(state.spent, now)
 
 
+def resume(state: BudgetState) -> BudgetState:
+    """An operator takes the container out of given up: what was spent is forgiven, or the next kill would give up."""
+    return state if state.given_up_at is None else BudgetState()
+
+
 def come_back(rule: Budget, state: BudgetState, now: float, *, healthy_for: float, reset_after: float) -> BudgetState:
     """The state after the ways back from given up: the window's passing, or ``reset_after`` seconds of healthy running.
 

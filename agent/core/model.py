@@ -145,6 +145,10 @@ class Method(Protocol):
     """A way to look at a target: a frozen struct whose fields are its options.
 
     Optional class attributes: ``default_timeout_seconds`` (1.0) and ``default_failure_threshold`` (3).
+
+    Optional is also ``async def in_flight(self, target: Target) -> float | None``: the requests that the server has
+    running or waiting now, as its own gauges say; None where they can't be read. A drain asks for it once a second,
+    also while nothing is probed, and gives it a deadline; an exception is None.
     """
 
     async def probe(self, target: Target) -> Result:

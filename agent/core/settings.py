@@ -91,6 +91,14 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     on_give_up: Annotated[Any, _one_of("hook", "when no budget is left")] = None
 
 
+class Escalation(msgspec.Struct, frozen=True, kw_only=True):
+    """Another action, for a container that restarts do not help."""
+
+    after: Annotated[Count, Meta(description="kills in a row, each within backoff.reset_after_seconds of the last")]
+    action: Annotated[Any, _one_of("action", "what is done from then on")]
+    action_name: Annotated[str, Meta(extra={"kind": "derived"})] = "none"
+
+
 class Restart(msgspec.Struct, frozen=True, kw_only=True):
     """What is done about a dead container, and the brakes on it."""
 
@@ -116,6 +124,24 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="seconds after the action at which a new instance is assumed; null: 120, or 900 for webhook"),
     ] = None
     arm_after_seconds: Annotated[Seconds, Meta(description="no action in the agent's first seconds")] = 0.0
+    evidence_dir: Annotated[str | None, Meta(description="where what was seen before a restart is kept")] = None
+    evidence_seconds: Annotated[Seconds, Meta(description="gathering it delays a restart by at most so long")] = 10.0
+    depends_on: Annotated[
+        Any,
+        Meta(
+            description="checks of something else: while one fails too, the restart is held back",
+            extra={"kind": "depends_on"},
+            extra_json_schema={"$ref": "#/$defs/readiness_check"},
+        ),
+    ] = ()
+    correlated_hold_seconds: Annotated[
+        Seconds, Meta(description="a check of depends_on holds back at most so long")
+    ] = 300.0
+    maintenance_file: Annotated[str | None, Meta(description="maintenance while this file exists")] = None
+    escalate: Annotated[
+        Escalation | tuple[Escalation, ...] | None,
+        Meta(description="another action after kills in a row; a list goes on from step to step"),
+    ] = None
     hooks: Hooks = Hooks()
     dry_run: Annotated[bool, Meta(description="decide, count and log, but never act")] = False
 
@@ -125,6 +151,20 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
         if self.assume_restarted_seconds is not None:
             return self.assume_restarted_seconds
         return 900.0 if self.action_name == "webhook" else 120.0
+
+    @property
+    def escalations(self) -> tuple[Escalation, ...]:
+        """The steps after the restart's own action, in order."""
+        given = self.escalate
+        return () if given is None else (given,) if isinstance(given, Escalation) else given
+
+    def escalated(self, level: int) -> "Restart":
+        """The block with the action that is due at this level; 0, or one that a reload took away, is its own."""
+        steps = self.escalations
+        if not 0 < level <= len(steps):
+            return self
+        step = steps[level - 1]
+        return msgspec.structs.replace(self, action=step.action, action_name=step.action_name)
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +183,14 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     def checks(self) -> tuple[Check, ...]:
         """All checks in the order in which rounds of one instant run: startup, readiness, liveness."""
         return self.startup + self.readiness + self.liveness
+
+    def address_of(self, check: Check) -> tuple[str, int] | None:
+        """Where a check of this container connects; None where it does not, or names no port."""
+        port = getattr(check.options, "port", False)
+        if port is False:  # it has no such option: an exec check
+            return None
+        number = port if isinstance(port, int) else self.port if port is None else self.ports.get(port)
+        return None if number is None else (getattr(check.options, "host", None) or self.host, number)
 
     def of_type(self, kind: CheckType) -> tuple[Check, ...]:
         return {CheckType.STARTUP: self.startup, CheckType.READINESS: self.readiness}.get(kind, self.liveness)

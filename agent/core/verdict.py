@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from agent.core.model import CheckType, Outcome, Published, Result
+from agent.core.spared import Spared
 
 State = Literal[
     "maintenance", "given_up", "draining", "restarting", "holding", "starting", "down", "hung", "blind", "stalling",
@@ -15,6 +16,26 @@ STATES: Final[tuple[State, ...]] = State.__args__  # type: ignore[attr-defined]
 
 Phase = Literal["", "given_up", "draining", "restarting", "holding"]
 """Where a container's restart stands; "" when none is under way."""
+
+Step = Literal["", "drain", "evidence", "pre_restart", "action", "retry", "gone", "hold", "post_restart"]
+"""The same, finer: ``retry`` waits for the backoff, ``gone`` for the old instance's end, ``hold`` for the new one."""
+
+
+BEFORE_ACTION: Final[frozenset[Step]] = frozenset({"drain", "evidence", "pre_restart"})
+
+
+def phase_of(step: Step, *, drains: bool, given_up: bool, drained: bool) -> Phase:
+    """What the endpoints make of a step: the first that applies, in the order of the closed set (contract 4).
+
+    ``drains``: the kill has a drain, which lasts until the action. ``drained``: by an operator.
+    """
+    if given_up:
+        return "given_up"
+    if drained or (drains and step in BEFORE_ACTION):
+        return "draining"
+    if step in BEFORE_ACTION or step == "action":
+        return "restarting"
+    return "holding" if step in ("retry", "gone", "hold") else ""
 
 
 class CheckView(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +68,8 @@ class Record(msgspec.Struct, kw_only=True):
     outcome: str = ""
     evidence: str | None = None
     detail: str = ""
+    also: list[str] = []  # what else failed meanwhile, TYPE/CHECK: recorded, not acted on
+    ended: float | None = None  # Unix time, seconds
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -76,7 +99,13 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""  # TYPE/CHECK that caused the kill under way
     suppressed: str = ""  # why the last wanted kill was not permitted, while it is still wanted
     maintenance: bool = False
+    maintenance_seconds: float | None = None  # until it ends by itself; None where it does not
+    step: Step = ""
+    drain_seconds: float | None = None  # until an operator's drain ends by itself
+    depends_on: tuple[CheckView, ...] = ()
+    kills_in_a_row: int = 0
     restarts: tuple[Record, ...] = ()
+    spared: tuple[Spared, ...] = ()
     budget_remaining: int = 0
     backoff_seconds: float = 0.0
     in_flight: float | None = None  # requests that run or wait, by the server's own gauges; None where nobody tells

@@ -64,11 +64,14 @@ class Life(Protocol):
     def sentence(self, slot: Slot, now: float) -> Sentence:
         """A kill is wanted because of this check: say what shall be done."""
 
-    def on_kill(self, slot: Slot, now: float) -> None:
-        """The sentence was KILL or ASK and is carried out; `started` and `ready` follow."""
+    def on_kill(self, slot: Slot | None, now: float) -> None:
+        """The sentence was KILL or ASK and is carried out (None: for an operator); `started` and `ready` follow."""
 
-    def on_recovered(self, slot: Slot, now: float) -> None:
-        """This check publishes Success while a restart is asked for or was suppressed because of it."""
+    def on_also(self, slot: Slot, now: float) -> None:
+        """This check fails too while a kill is under way: no second one comes of it."""
+
+    def on_recovered(self, now: float) -> None:
+        """The kill that was asked for, or suppressed, is wanted no more: its check publishes Success, or is gone."""
 
 
 class Container:
@@ -84,11 +87,17 @@ class Container:
         self.ready = False
         self.ever_started = False  # in this instance; `started` begins anew while a restart is asked for
         self.asked: Slot | None = None  # a restart is asked for because of this check; nothing is held
+        self.ordered = False  # a restart is asked for because an operator said so
         self.wanted: Slot | None = None  # a kill wanted by this check was not permitted and is still wanted
         self.started_at = 0.0
         self.killed_at: float | None = None
         self.seen: dict[str, Any] = {}  # what methods remember of this instance
         self._public: dict[CheckType, tuple[int, Published]] = {}
+
+    @property
+    def is_asked(self) -> bool:
+        """A restart is asked for, and probing goes on."""
+        return self.ordered or self.asked is not None
 
     def begin(self, now: float, started_at: float | None = None) -> None:
         """The first instance: it is running since ``started_at`` (now where unknown)."""
@@ -124,7 +133,7 @@ class Container:
             if done.state.published is Published.SUCCESS:
                 self._recovered(slot, now)
             self._recompute(now)
-        verdict = self._judge(slot, before, now) if done.failing and self.running else None
+        verdict = self._judge(slot, before, now) if done.failing else None
         if verdict is Sentence.KILL:
             self._kill(slot, now)
         elif verdict is Sentence.ASK:
@@ -132,22 +141,37 @@ class Container:
         elif done.changed and slot.check.type is not CheckType.LIVENESS:
             self._trigger(now)
 
-    def _judge(self, slot: Slot, before: ProbeState, now: float) -> Sentence:
+    def _judge(self, slot: Slot, before: ProbeState, now: float) -> Sentence | None:
         """A kill is wanted: what is not permitted leaves the check probing on, its Failure published."""
-        verdict = Sentence.SPARE if self.asked else self.life.sentence(slot, now)
+        if not self.running:  # the round began at the moment of the kill
+            self.life.on_also(slot, now)
+            return None
+        if self.is_asked:
+            if slot is not self.asked:
+                self.life.on_also(slot, now)
+            verdict = Sentence.SPARE
+        else:
+            verdict = self.life.sentence(slot, now)
         if verdict in (Sentence.SPARE, Sentence.SPARE_AND_RESET):
             slot.state = rules.spared(before, slot.state, keep_run=verdict is Sentence.SPARE)
             if verdict is Sentence.SPARE_AND_RESET:
                 self._reset_runs()
-            if self.asked is None:
+            if not self.is_asked:
                 self.wanted = self.wanted or slot
         return verdict
+
+    def order(self, sentence: Sentence, now: float) -> None:
+        """An operator's restart, which no check wants: KILL or ASK."""
+        if sentence is Sentence.KILL:
+            self._kill(None, now)
+        else:
+            self._ask(None, now)
 
     def new_instance(self, now: float, started_at: float | None = None) -> None:
         """Another run of the target was seen: every published value is initial again; workers and counters carry on."""
         self.instance += 1
         self.running = True
-        self.ever_started = False
+        self.ever_started = self.ordered = False
         self.asked = self.wanted = None
         self.started_at = now if started_at is None else started_at
         self.seen.clear()
@@ -159,6 +183,7 @@ class Container:
     def resume(self, now: float) -> None:
         """The same instance is looked at again, from its startup checks on: a kill was given up or withdrawn."""
         self.running = True
+        self.ordered = False
         self.asked = self.wanted = None
         self._begin_anew(now)
         self._recompute(now)
@@ -166,9 +191,9 @@ class Container:
 
     def withdraw(self, now: float) -> None:
         """What is asked for is asked no more; a check that still fails decides anew."""
-        slot, self.asked = self.asked, None
-        if slot is not None:
-            self.life.on_recovered(slot, now)
+        if self.is_asked:
+            self.asked, self.ordered = None, False
+            self.life.on_recovered(now)
             self._recompute(now)
 
     def published(self, slot: Slot) -> Published:
@@ -213,12 +238,16 @@ class Container:
             if slot is not None:
                 setattr(self, name, here.get(slot.path))
                 if slot.path not in here:
-                    self.life.on_recovered(slot, now)
+                    self.life.on_recovered(now)
+
+    def slot(self, path: str) -> Slot | None:
+        """The check TYPE/NAME; None where there is none (any more)."""
+        return next((slot for slot in self.slots if slot.path == path), None)
 
     def _of(self, kind: CheckType) -> list[Slot]:
         return [slot for slot in self.slots if slot.check.type is kind]
 
-    def _kill(self, slot: Slot, now: float) -> None:
+    def _kill(self, slot: Slot | None, now: float) -> None:
         self.running = False
         self.killed_at = now
         self.wanted = None
@@ -226,8 +255,8 @@ class Container:
         self.life.on_kill(slot, now)
         self._recompute(now)
 
-    def _ask(self, slot: Slot, now: float) -> None:
-        self.asked = slot
+    def _ask(self, slot: Slot | None, now: float) -> None:
+        self.asked, self.ordered = slot, slot is None
         self.wanted = None
         self._begin_anew(now)
         self.life.on_kill(slot, now)
@@ -252,7 +281,7 @@ class Container:
             self.wanted = None
         else:
             return
-        self.life.on_recovered(slot, now)
+        self.life.on_recovered(now)
 
     def _announce(self, slot: Slot, now: float, *, initial: bool = False) -> None:
         kind = slot.check.type
@@ -266,7 +295,7 @@ class Container:
 
     def _recompute(self, now: float, *, first: bool = False) -> None:
         started = self.running and self._all(CheckType.STARTUP)
-        ready = started and self.asked is None and self._all(CheckType.READINESS)
+        ready = started and not self.is_asked and self._all(CheckType.READINESS)
         was_started, was_ready = self.started, self.ready
         self.started, self.ready = started, ready
         self.ever_started = self.ever_started or started

@@ -5,27 +5,33 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from agent.actions import Order
 from agent.core import instance as signs
-from agent.core.backoff import BackoffState
-from agent.core.budget import BudgetState
 from agent.core.instance import Asks, Edge
-from agent.core.model import CheckType, Outcome, Published, Result, Target, failure
+from agent.core.model import CheckType, Outcome, Published, Result, failure
 from agent.core.settings import Container as Spec
 from agent.core.verdict import ContainerView, Standing, State, state
+from agent.engine.cause import cause_of
 from agent.engine.container import Container, Sentence, Slot
+from agent.engine.dependencies import Dependencies
+from agent.engine.drain import Drain
 from agent.engine.events import Bus, Event
+from agent.engine.evidence import Scene, Vault
 from agent.engine.hooks import HookRunner
+from agent.engine.maintenance import Maintenance
+from agent.engine.operator import Operator
 from agent.engine.pulse import Pulse
+from agent.engine.recall import memory_of, settle, take_up
 from agent.engine.remedy import Remedy
 from agent.engine.shown import history_of, view_of
 from agent.engine.statefile import Memory
 from agent.engine.stats import ContainerStats, Histogram, bump
-from agent.engine.watch import Sign, Watch, address_of, liveness_address
-from agent.engine.worker import Worker
-from agent.runtimes import Instance
+from agent.engine.watch import Sign, Watch, liveness_address
+from agent.engine.workers import Workers, target_of, where
 
 TICK_SECONDS = 1.0
 IDENTIFY_EVERY_SECONDS = 5.0  # outside a hold, the runtime is asked so often whether it runs another instance
+REMEMBER_EVERY_SECONDS = 60.0  # how much of what a container was spared a crash of the agent may cost
 
 
 class Guard:
@@ -51,7 +57,12 @@ class Guard:
         self.watch = Watch(spec.name, liveness_address(spec), spec.runtime)
         self.hooks = HookRunner(spec.name, redact)
         self.stats = ContainerStats()
+        self.drain = Drain(self.container, clock, self._on_drain)
+        self.maintenance = Maintenance(spec.name, spec.restart.maintenance_file, clock, self._on_maintenance)
+        self.dependencies = Dependencies(spec, pulse=pulse, lateness=lateness, tell=self.tell, now=clock())
+        self.workers = Workers(spec.name, self.container, pulse=pulse, lateness=lateness, on_result=self._on_result)
         self.remedy = Remedy(self)
+        self.operator = Operator(self)
         self.asks = Asks()
         self.healthy_since: float | None = None
         self._started_at: float | None = None
@@ -59,7 +70,6 @@ class Guard:
         self._state: State | None = None
         self._public: dict[CheckType, Published] = {}  # each type's value, as last told
         self._begun = False
-        self._workers: dict[Slot, tuple[Worker, asyncio.Task[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._edge: asyncio.Task[None] | None = None
 
@@ -68,38 +78,26 @@ class Guard:
     async def begin(self, memory: Memory | None) -> None:
         """Take up what an earlier process left, and begin the first instance. Bounded by the runtime's deadline."""
         now = self.clock()
-        self.watch.known = await self.watch.identify()
-        known = self.watch.known
-        held = False
-        if memory is not None:
-            self.remedy.ledger.budget = BudgetState(memory.spent, memory.given_up_at)
-            self.remedy.ledger.backoff = BackoffState(memory.backoff_delay, memory.backoff_since)
-            self.container.instance = memory.instance
-            same = known is not None and known.identity == memory.identity
-            acted = memory.hold is not None and memory.hold.acted_at is not None
-            # Without a process to be seen, an action that the agent did not see the end of may well have worked.
-            held = memory.hold is not None and (known is None or (same and acted))
-            if held and known is None and memory.identity and self.watch.runtime is not None:
-                self.watch.known = Instance(memory.identity)
-            if same and memory.started and not held:
-                self.container.restore_started()
-            elif memory.identity and known is not None and not same:
-                self.container.instance += 1
-        self.container.running = not held
+        self.watch.known = known = await self.watch.identify()
+        hold = None if memory is None else take_up(self, memory, known)
+        self.container.running = hold is None
         self.container.begin(now, known.started_at if known else None)
         self._begun = True
-        if held and memory is not None and memory.hold is not None:
-            self.remedy.resume_hold(memory.hold)
+        await self.maintenance.look()
+        if memory is not None:
+            settle(self, memory, known, hold)
         self._tasks.append(asyncio.create_task(self._tick(), name=f"tick {self.container.spec.name}"))
 
     def work(self, stagger: Callable[[Slot], float]) -> None:
         """Start a worker for each check, ``stagger`` seconds from now."""
+        for slot in self.dependencies.slots:  # first: what holds a kill back should know when that is decided
+            self.dependencies.employ(slot, stagger(slot))
         for slot in self.container.slots:
             self._employ(slot, stagger(slot))
 
     def healthy(self) -> list[str]:
         """Workers and tasks that have died, by name; none ever should."""
-        tasks = [*self._tasks, *(task for _, task in self._workers.values())]
+        tasks = [*self._tasks, *self.workers.tasks(), *self.dependencies.tasks()]
         return [task.get_name() for task in tasks if task.done()]
 
     async def stop_checks(self) -> None:
@@ -107,14 +105,15 @@ class Guard:
 
         A running action is finished (see `close`); none begins any more.
         """
-        self.remedy.leaving = True
-        gone = [s for s in self._workers if s.check.type is not CheckType.READINESS]
-        await self._dismiss(gone)
+        self.remedy.acting.leaving = True
+        await self.workers.dismiss([s for s in self.workers.slots if s.check.type is not CheckType.READINESS])
 
     async def close(self) -> None:
         """Finish a running action, then stop everything."""
         await self.remedy.stop()
-        await self._dismiss(list(self._workers))
+        await self.workers.dismiss(self.workers.slots)
+        await self.dependencies.close()
+        await self.drain.close()
         for task in [*self._tasks, *([self._edge] if self._edge else [])]:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -125,57 +124,49 @@ class Guard:
         if spec.runtime != self.container.spec.runtime or liveness_address(spec) != self.watch.address:
             self.watch.runtime, self.watch.address = spec.runtime, liveness_address(spec)
             self.watch.known = await self.watch.identify()
-        moved = _where(spec) != _where(self.container.spec)
+        moved = where(spec) != where(self.container.spec)
         fresh = self.container.replace(spec, self.clock())
         kept = [s for s in self.container.slots if s not in fresh]
-        await self._dismiss([s for s in self._workers if s not in kept or moved])
+        await self.workers.dismiss([s for s in self.workers.slots if s not in kept or moved])
         for slot in self.container.slots:
-            if slot not in self._workers and not self.remedy.leaving:
+            if slot not in self.workers and not self.remedy.acting.leaving:
                 self._employ(slot, 0.0)
+        await self.dependencies.replace(spec)
+        self.maintenance.file = spec.restart.maintenance_file
+        await self.maintenance.look()
         self.remedy.reconsider()
         self._changed()
 
     def memory(self) -> Memory:
         """What the next process should know."""
-        remedy, known = self.remedy, self.watch.known
-        ledger = remedy.ledger
-        return Memory(
-            instance=self.container.instance,
-            identity=known.identity if known else "",
-            started=self.container.started,
-            spent=ledger.budget.spent,
-            given_up_at=ledger.budget.given_up_at,
-            backoff_delay=ledger.backoff.delay,
-            backoff_since=ledger.backoff.since,
-            hold=remedy.hold,
+        return memory_of(self)
+
+    async def evidence(self, order: Order) -> str:
+        """The folder of what can be seen of an instance that is about to go; "" where none is configured."""
+        spec, known = self.container.spec, self.watch.known
+        if spec.restart.evidence_dir is None:
+            return ""
+        scene = Scene(
+            spec=spec, order=order.document(), status=self.view, history=self.history, pid=known.pid if known else None
         )
+        return await Vault(spec.restart.evidence_dir, self.redact).gather(scene, spec.restart.evidence_seconds)
 
     def _employ(self, slot: Slot, delay: float) -> None:
-        spec = self.container.spec
-        target = Target(
-            spec.name, spec.host, spec.port, spec.ports,
-            timeout=slot.check.timeout_seconds, runtime=spec.runtime, seen=self.container.seen,
-        )  # fmt: skip
-        worker = Worker(
-            slot, self.container, target, pulse=self.pulse, lateness=self.lateness, on_result=self._on_result
-        )
-        task = asyncio.create_task(worker.run(delay), name=f"worker {spec.name}/{slot.path}")
-        self._workers[slot] = (worker, task)
-
-    async def _dismiss(self, slots: list[Slot]) -> None:
-        tasks = [self._workers.pop(slot)[1] for slot in slots]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.workers.employ(slot, target_of(self.container.spec, slot.check, self.container.seen), delay)
 
     async def _tick(self) -> None:
-        """Once a second: ways back from given up, changes of the state, and now and then the runtime."""
-        asked_at = self.clock()
+        """Once a second: what ends by itself, changes of the state, what is to be remembered, the runtime."""
+        asked_at = saved_at = self.clock()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = self.clock()
             self.remedy.ledger.tick(now, 0.0 if self.healthy_since is None else now - self.healthy_since)
+            await self.maintenance.tick()
             self._note_state()
+            past = self.remedy.ledger.past
+            if past.take_news() or (past.open and now - saved_at >= REMEMBER_EVERY_SECONDS):
+                saved_at = now
+                await self.save()
             if now - asked_at >= IDENTIFY_EVERY_SECONDS and not self.remedy.busy:
                 asked_at = now
                 await self._ask_runtime()
@@ -202,19 +193,20 @@ class Guard:
         now = self.clock()
         self.asks = signs.of_new_instance(self.asks, asking=sign.kind == "kubelet")
         self.watch.edge = Edge()
-        self.remedy.ledger.suppressed = ""
+        self.remedy.ledger.renewed()
         self.tell("instance.new", {"to": "instance", "instance": self.container.instance + 1, "sign": sign.kind})
         if sign.kind != "runtime":
             self.watch.known = None  # whom the runtime names next is this instance, not another one
         self.container.new_instance(now, sign.started_at)
         self._started_at = now if self.container.started else None
+        self.drain.end("new instance")
         self._changed()
 
     def asked_startup(self) -> bool:
         """The kubelet asks /startupz/NAME. True: this shows a new instance, and this very request is answered 503."""
         now = self.clock()
         container = self.container
-        held = self.remedy.busy and self.remedy.cause.startswith(CheckType.LIVENESS)
+        held = self.remedy.busy and not self.remedy.cause.startswith(CheckType.STARTUP)
         started_for = now - self._started_at if container.started and self._started_at is not None else None
         self.asks, another = signs.asked(self.asks, now, started_for=started_for, held=held)
         if another:
@@ -222,6 +214,7 @@ class Guard:
         return another
 
     def _on_result(self, slot: Slot, result: Result) -> None:
+        self.remedy.ledger.past.observe(slot, result)
         if self.remedy.busy and result.outcome in (Outcome.SUCCESS, Outcome.WARNING) and self._at_address(slot):
             # A probe may be the first to be accepted: the edge as well, before the recovery withdraws everything.
             self.watch.edge, seen = signs.accepted(self.watch.edge)
@@ -233,7 +226,7 @@ class Guard:
             self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
 
     def _at_address(self, slot: Slot) -> bool:
-        address = address_of(self.container.spec, slot.check)
+        address = self.container.spec.address_of(slot.check)
         return address is not None and address == self.watch.address
 
     async def _follow_edge(self) -> None:
@@ -258,7 +251,7 @@ class Guard:
         level = "warning" if value is Published.FAILURE and not initial else "info"
         self.tell(f"{kind}.{value.lower()}", fields, level=level, detail=last.detail)
         hook = self.container.spec.restart.hooks.on_transition
-        self.hooks.tell(hook, self.remedy.ledger.order("on_transition", slot))
+        self.hooks.tell(hook, self.remedy.ledger.order("on_transition", cause_of(self.container, slot)))
         return self._changed()
 
     def on_status(self, name: str, value: bool, now: float) -> None:
@@ -272,21 +265,36 @@ class Guard:
         self._changed()
 
     def on_trigger(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
-        if slot in self._workers:
-            self._workers[slot][0].trigger()
+        self.workers.trigger([slot])
 
     def sentence(self, slot: Slot, now: float) -> Sentence:
         return self.remedy.sentence(slot, now)
 
-    def on_kill(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
+    def on_kill(self, slot: Slot | None, now: float) -> None:  # noqa: ARG002 - Life's
         if self._edge is not None:
             self._edge.cancel()
         self.remedy.begin(slot)
         self._changed()
 
-    def on_recovered(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
-        self.remedy.ledger.suppressed = ""
+    def on_also(self, slot: Slot, now: float) -> None:  # noqa: ARG002 - Life's
+        self.remedy.also(slot)
+
+    def on_recovered(self, now: float) -> None:  # noqa: ARG002 - Life's
+        self.remedy.ledger.no_longer_wanted()
         self.remedy.signed(None)
+
+    # -- what an operator has it do -----------------------------------------------------------------------------------
+
+    def _on_drain(self, how: str) -> None:
+        self.tell("restart.drain", {"step": "drain", "by": "operator", "how": how, "seconds": self.drain.left})
+
+    def _on_maintenance(self, stands: bool) -> None:
+        upkeep = self.maintenance.upkeep
+        fields = {"type": "maintenance", "to": stands, "ready": upkeep.ready, "file": upkeep.file}
+        self.tell("maintenance.began" if stands else "maintenance.ended", fields)
+        if stands:
+            self.remedy.stand_down()
+        self._changed()
 
     # -- what is told, and shown --------------------------------------------------------------------------------------
 
@@ -303,7 +311,7 @@ class Guard:
     def _changed(self) -> None:
         """Keep `healthy_since` and the state in step with what just happened."""
         container = self.container
-        healthy = container.running and container.started and container.asked is None and not self._failing()
+        healthy = container.running and container.started and not container.is_asked and not self._failing()
         if not healthy:
             self.healthy_since = None
         elif self.healthy_since is None:
@@ -324,19 +332,17 @@ class Guard:
 
     def standing(self) -> Standing:
         """As much of `view` as a yes or no takes."""
-        phase = self.remedy.phase
-        return Standing(self.container.started, self.container.ready and not phase, self.remedy.requested, phase)
+        requested = self.remedy.requested and not self.maintenance.stands()
+        return Standing(self.container.started, self.is_ready(), requested, self.remedy.phase)
+
+    def is_ready(self) -> bool:
+        """The engine's own answer, an operator's word included."""
+        return self.container.ready and not self.remedy.phase and not self.maintenance.hides()
 
     def view(self) -> ContainerView:
         """The container as the endpoints see it."""
-        identity = self.watch.known.identity if self.watch.known else ""
-        return view_of(self.container, self.remedy, identity, self.clock())
+        return view_of(self)
 
     def history(self) -> dict[str, list[dict[str, Any]]]:
         """The last results of each check, oldest first."""
         return history_of(self.container, self.redact)
-
-
-def _where(spec: Spec) -> tuple[Any, ...]:
-    """What a worker's target is made of, besides its check."""
-    return (spec.host, spec.port, spec.ports, spec.runtime)

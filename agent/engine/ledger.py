@@ -2,73 +2,213 @@
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from agent.actions import Order
-from agent.core import backoff, brakes, budget
+from agent.core import backoff, brakes, budget, escalation
 from agent.core.backoff import BackoffState
-from agent.core.brakes import Situation
+from agent.core.brakes import Situation, Why
 from agent.core.budget import BudgetState
+from agent.core.escalation import Streak
 from agent.core.settings import Restart
 from agent.core.verdict import Record
-from agent.engine.container import Slot
+from agent.engine.cause import BY_OPERATOR, Cause
+from agent.engine.past import Past
 from agent.engine.statefile import Hold
 from agent.engine.stats import bump
 from agent.engine.surroundings import Surroundings
 
-RECORDS: Final = 50  # restarts that /status tells of
+RECORDS: Final = 50  # restarts that /status tells of, and the state file keeps
+ALSO: Final = 20  # checks that failed besides, kept of one restart
 
 
 class Ledger:
-    """Budget, backoff and records of one container."""
+    """Budget, backoff, escalation and records of one container."""
 
     def __init__(self, around: Surroundings) -> None:
         self.around = around
         self.budget = BudgetState()
         self.backoff = BackoffState()
+        self.streak = Streak()
+        self.level = 0  # of escalation, as chosen for the attempt under way
         self.records: deque[Record] = deque(maxlen=RECORDS)
-        self.suppressed = ""  # why the kill that is still wanted was not permitted
+        self.past = Past()
+        self.suppressed: Why = ""  # why the kill that is still wanted was not permitted
+        self.correlated_since: float | None = None  # when it was first held back for what the container depends on
 
     @property
     def rule(self) -> Restart:
-        return self.around.container.spec.restart
+        """The restart block, with the action that is due."""
+        return self.around.container.spec.restart.escalated(self.level)
 
     @property
     def given_up(self) -> bool:
         return self.budget.given_up_at is not None
 
-    def permits(self, slot: Slot, now: float) -> bool:
-        """Decide on a kill that ``slot`` wants; what is not permitted is counted and told."""
-        situation = Situation(
-            now=now,
-            agent_started_at=self.around.agent_started_at,
-            impaired=self.around.pulse.impaired(now),
-            backoff=self.backoff,
-            budget=self.budget,
-        )
-        why = brakes.why_not(self.rule, situation)
+    # -- what is permitted -------------------------------------------------------------------------------------------
+
+    def choose(self, now: float) -> None:
+        """Which action the next attempt takes: another one where those before it, done or failed, did not help."""
+        self.level = escalation.level(self.around.container.spec.restart.escalations, self.in_a_row(now))
+
+    def in_a_row(self, now: float) -> int:
+        """Kills that one begun now would follow closely enough to make a row of them."""
+        return escalation.length(self.streak, now, self.rule.backoff.reset_after_seconds)
+
+    def permits(self, cause: Cause, now: float) -> bool:
+        """Decide on a kill that a check wants; what is not permitted is counted and told."""
+        self.choose(now)
+        why = brakes.why_not(self.rule, self._situation(now))
+        if why == "correlated":
+            self.correlated_since = now if self.correlated_since is None else self.correlated_since
+        elif why in ("", "dry_run"):
+            self.correlated_since = None
         if why:
-            self.suppress(slot, why, now)
+            self.suppress(cause, why, now)
         else:
             self.suppressed = ""
         return not why
 
-    def open(self, slot: Slot) -> Record:
+    def refuses_order(self, now: float) -> Why:
+        """Why a restart that an operator asks for is not permitted, which is counted and told; "" where it is."""
+        self.level = 0
+        why = brakes.why_not_ordered(self.rule, self._situation(now))
+        if why:
+            self._spare(BY_OPERATOR, why)
+        return why
+
+    def _situation(self, now: float) -> Situation:
+        around = self.around
+        return Situation(
+            now=now,
+            agent_started_at=around.agent_started_at,
+            impaired=around.pulse.impaired(now),
+            backoff=self.backoff,
+            budget=self.budget,
+            maintenance=around.maintenance.stands(),
+            gpu=bool(around.container.seen.get(brakes.GPU_FLAG)),
+            correlated=bool(around.dependencies.failing()),
+            correlated_since=self.correlated_since,
+        )
+
+    def why_not_again(self, now: float) -> Why:
+        """Why an action that failed may not be tried again; "" where it may, once its backoff is over."""
+        if self.around.maintenance.stands():
+            return "maintenance"
+        return "dry_run" if self.rule.dry_run else "budget" if self.left(now) == 0 else ""
+
+    def suppress(self, cause: Cause, why: Why, now: float) -> None:
+        """Count and tell a kill that is wanted and not done."""
+        if why == "budget":
+            self.give_up(cause, now)
+        self._spare(cause, why, quietly=self.suppressed == why and why != "dry_run")
+        self.suppressed = why
+
+    def _spare(self, cause: Cause, why: Why, *, quietly: bool = False) -> None:
+        around = self.around
+        bump(around.stats.suppressed, why)
+        if not quietly:
+            more = {"with": ", ".join(around.dependencies.failing())} if why == "correlated" else {}
+            fields = {"step": "suppressed", "why": why, "check": cause.check, "reason": cause.reason, **more}
+            around.tell("restart.suppressed", fields, level="warning")
+        slot = around.container.slot(cause.check)
+        detail = around.redact(slot.last.detail) if slot and slot.last else ""
+        self.past.spare(around.container, cause, why, self.rule.action_name, detail)
+
+    def no_longer_wanted(self) -> None:
+        """The check recovered: what was held back is not wanted any more."""
+        self.suppressed, self.correlated_since = "", None
+
+    def renewed(self) -> None:
+        """A new instance: nothing is wanted of it yet."""
+        self.no_longer_wanted()
+        self.past.restarted()
+
+    def give_up(self, cause: Cause, now: float) -> None:
+        """No budget is left: nobody acts any more, until one of the ways back."""
+        if self.given_up:
+            return
+        self.budget = budget.give_up(self.budget, now)
+        self.around.tell("restart.given_up", {"step": "given_up", "check": cause.check}, level="error")
+        self.around.hooks.tell(self.rule.hooks.on_give_up, self.order("on_give_up", cause))
+
+    def tick(self, now: float, healthy_for: float) -> None:
+        """Once a second: the ways back from given up."""
+        rule, was = self.rule, self.given_up
+        reset_after = rule.backoff.reset_after_seconds
+        self.budget = budget.come_back(rule.budget, self.budget, now, healthy_for=healthy_for, reset_after=reset_after)
+        if was and not self.given_up:
+            self.around.tell("restart.resumed", {"step": "resumed"})
+
+    def resume(self) -> bool:
+        """An operator takes the container out of given up; whether it was."""
+        was, self.budget = self.given_up, budget.resume(self.budget)
+        if was:
+            self.around.tell("restart.resumed", {"step": "resumed", "by": "operator"})
+        return was
+
+    def left(self, now: float) -> int:
+        return budget.remaining(self.rule.budget, self.budget, now)
+
+    def waiting(self, now: float) -> float:
+        """Seconds of backoff still to wait."""
+        return backoff.waiting(self.rule.backoff, self.backoff, now)
+
+    # -- what was done -----------------------------------------------------------------------------------------------
+
+    def open(self, cause: Cause) -> Record:
         """A record of one attempt, which uses one of the budget."""
         self.budget = budget.spend(self.rule.budget, self.budget, self.around.clock())
-        record = Record(time=time.time(), action=self.rule.action_name, reason=_reason(slot), check=slot.path)
-        self.records.append(record)
-        return record
+        self.past.restarted()
+        return self._record(self.rule.action_name, cause)
 
     def reopen(self, hold: Hold) -> Record:
-        """The record of an attempt that an earlier process has paid for."""
-        record = Record(time=time.time(), action=hold.action, reason=hold.reason, check=hold.check)
+        """The record of an attempt that an earlier process has paid for, with the action that it took."""
+        rule = self.around.container.spec.restart
+        actions = [rule.action_name, *(step.action_name for step in rule.escalations)]
+        self.level = actions.index(hold.action) if hold.action in actions else 0
+        last = self.records[-1] if self.records else None
+        if last is not None and not last.outcome and last.check == hold.check:
+            return last
+        return self._record(hold.action, Cause(hold.check, hold.reason))
+
+    def _record(self, action: str, cause: Cause) -> Record:
+        record = Record(time=time.time(), action=action, reason=cause.reason, check=cause.check)
         self.records.append(record)
         return record
 
+    def told(self) -> tuple[Record, ...]:
+        """The records as they stand, oldest first; the one under way still changes."""
+        return tuple(_copied(self.records))
+
+    def restore(self, records: Iterable[Record], outcome: str = "", detail: str = "") -> None:
+        """An earlier process's; one that it left open has ended with ``outcome``, unless its hold goes on."""
+        self.records.extend(_copied(records))
+        for record in self.records:
+            if not record.outcome and outcome:
+                record.detail = detail
+                self.close(record, outcome)
+
     def acted(self, begun: float) -> None:
-        """An action that was decided at ``begun`` is over, done or failed: the next one waits."""
-        self.backoff = backoff.restarted(self.rule.backoff, self.backoff, begun, self.around.clock())
+        """An action that was decided at ``begun`` is over, done or failed: the next one waits, or is another one."""
+        rule, ended = self.rule.backoff, self.around.clock()
+        self.backoff = backoff.restarted(rule, self.backoff, begun, ended)
+        self.asked(begun)
+
+    def asked(self, begun: float) -> None:
+        """One more in the row; with action `none` the asking is all, and the backoff is the platform's."""
+        within = self.rule.backoff.reset_after_seconds
+        self.streak = escalation.killed(self.streak, begun, self.around.clock(), within)
+
+    def also(self, record: Record | None, path: str, reason: str) -> None:
+        """Another check fails while the kill is under way: recorded once, and not acted on."""
+        if record is None or path == record.check or path in record.also or len(record.also) >= ALSO:
+            return
+        record.also.append(path)
+        self.tell("restart.also", record, "also", also=path, also_reason=reason)
 
     def note(self, record: Record, problem: BaseException | None) -> None:
         """Why the action failed, for people with access."""
@@ -76,7 +216,7 @@ class Ledger:
 
     def close(self, record: Record, outcome: str, *, again: bool = False) -> None:
         """How the attempt ended; ``again``: an earlier process has counted and told it."""
-        record.outcome = outcome
+        record.outcome, record.ended = outcome, time.time()
         if again:
             return
         bump(self.around.stats.restarts, (record.action, record.reason, outcome))
@@ -87,43 +227,15 @@ class Ledger:
         fields = {"step": step, "action": record.action, "reason": record.reason, "check": record.check, **more}
         self.around.tell(name, fields, level=level, detail=record.detail)
 
-    def left(self, now: float) -> int:
-        return budget.remaining(self.rule.budget, self.budget, now)
-
-    def waiting(self, now: float) -> float:
-        """Seconds of backoff still to wait."""
-        return backoff.waiting(self.rule.backoff, self.backoff, now)
-
-    def give_up(self, slot: Slot, now: float) -> None:
-        """No budget is left: nobody acts any more, until one of the ways back."""
-        if self.given_up:
-            return
-        self.budget = budget.give_up(self.budget, now)
-        self.around.tell("restart.given_up", {"step": "given_up", "check": slot.path}, level="error")
-        self.around.hooks.tell(self.rule.hooks.on_give_up, self.order("on_give_up", slot))
-
-    def tick(self, now: float, healthy_for: float) -> None:
-        """Once a second: the ways back from given up."""
-        was = self.given_up
-        self.budget = budget.come_back(
-            self.rule.budget,
-            self.budget,
-            now,
-            healthy_for=healthy_for,
-            reset_after=self.rule.backoff.reset_after_seconds,
-        )
-        if was and not self.given_up:
-            self.around.tell("restart.resumed", {"step": "resumed"})
-
-    def order(self, kind: str, slot: Slot | None, record: Record | None = None, grace: float = 0.0) -> Order:
+    def order(self, kind: str, cause: Cause, record: Record | None = None, grace: float = 0.0) -> Order:
         """What an action or a hook is told."""
         container = self.around.container
         return Order(
             type=kind,
             container=container.spec.name,
-            reason=record.reason if record else _reason(slot) if slot else "",
-            check=slot.check.name if slot else "",
-            to=str(container.published(slot)) if slot else "",
+            reason=record.reason if record else cause.reason,
+            check=cause.name,
+            to=cause.to,
             instance=str(container.instance),
             evidence=(record.evidence or "") if record else "",
             runtime=container.spec.runtime,
@@ -131,20 +243,10 @@ class Ledger:
             grace_seconds=grace,
         )
 
-    async def hook(self, name: str, slot: Slot | None, record: Record) -> None:
+    async def hook(self, name: str, cause: Cause, record: Record) -> None:
         """Run one of the hooks around a restart now; it has no veto."""
-        await self.around.hooks.run(getattr(self.rule.hooks, name), self.order(name, slot, record))
-
-    def suppress(self, slot: Slot, why: str, now: float) -> None:
-        """Count and tell a kill that is wanted and not done."""
-        bump(self.around.stats.suppressed, why)
-        if why == "budget":
-            self.give_up(slot, now)
-        if self.suppressed != why or why == "dry_run":
-            fields = {"step": "suppressed", "why": why, "check": slot.path, "reason": _reason(slot)}
-            self.around.tell("restart.suppressed", fields, level="warning")
-        self.suppressed = why
+        await self.around.hooks.run(getattr(self.rule.hooks, name), self.order(name, cause, record))
 
 
-def _reason(slot: Slot) -> str:
-    return slot.last.reason if slot.last else "internal"
+def _copied(records: Iterable[Record]) -> list[Record]:
+    return [replace(record, also=[*record.also]) for record in records]

@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import logging
 import os
 import sys
 import threading
@@ -18,6 +19,9 @@ WINDOW_BEATS: Final = 150  # the lag that is shown is the worst of the last 15 s
 DUMP_AFTER_SECONDS: Final = 5.0
 EXIT_AFTER_SECONDS: Final = 15.0
 BLOCKED_EXIT_STATUS: Final = 70
+EXHAUSTED_SECONDS: Final = 10.0  # for so long after the agent ran out of descriptors (or the like) nothing counts
+
+log = logging.getLogger(__name__)
 
 
 class Pulse:
@@ -28,6 +32,8 @@ class Pulse:
         self.dump_after, self.exit_after = dump_after, exit_after
         self.footing = Footing()
         self._beats: deque[tuple[float, float]] = deque(maxlen=WINDOW_BEATS)  # (when on the loop's clock, how late)
+        self.throttled = False  # its cgroup holds it back, see agent.engine.throttle
+        self._exhausted_at = float("-inf")
         self._due = 0.0
         self._beat_at = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
@@ -47,9 +53,17 @@ class Pulse:
             worst = max(worst, late)
         return worst
 
+    def exhausted(self, now: float) -> None:
+        """A probe could not be made for want of descriptors, memory, ports or the like: the others may be next."""
+        if now - self._exhausted_at > EXHAUSTED_SECONDS:
+            log.warning("agent.impaired", extra={"why": "exhausted", "detail": "out of descriptors, memory or ports"})
+        self._exhausted_at = now
+
     def impaired(self, now: float) -> bool:
-        """Whether the agent has just stood still, or its network is gone: it is in no state to judge others."""
-        return self.late_since(now - BRAKE_SECONDS) > STALL_SECONDS or self.footing.lost()
+        """Whether the agent has just stood still, is held back or out of something: in no state to judge others."""
+        stood_still = self.late_since(now - BRAKE_SECONDS) > STALL_SECONDS
+        exhausted = now - self._exhausted_at < EXHAUSTED_SECONDS
+        return stood_still or exhausted or self.throttled or self.footing.lost()
 
     def doubt(self, moment: float, timeout: float, *, timed_out: bool) -> str:
         """Why a failure of the round that began at ``moment`` may be the agent's own; "" where it is the target's.
@@ -59,6 +73,10 @@ class Pulse:
         tolerance = min(STALL_SECONDS, max(BEAT_SECONDS / 2, timeout / 4)) if timed_out else STALL_SECONDS
         if self.late_since(moment) > tolerance:
             return "the agent itself stood still during this round"
+        if self.throttled:
+            return "the agent itself gets too little CPU"
+        if moment - self._exhausted_at < EXHAUSTED_SECONDS:
+            return "the agent itself ran out of descriptors, memory or ports"
         return "the agent's own network namespace is gone" if self.footing.lost() else ""
 
     def start(self) -> None:

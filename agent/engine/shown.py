@@ -1,41 +1,53 @@
 """What the endpoints are shown of a container: frozen views of its mutable state."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agent.core.model import Published
 from agent.core.verdict import CheckView, ContainerView
 from agent.engine.container import Container, Slot
-from agent.engine.remedy import Remedy
+
+if TYPE_CHECKING:
+    from agent.engine.guard import Guard
 
 
-def view_of(container: Container, remedy: Remedy, identity: str, now: float) -> ContainerView:
-    """Everything that is known at ``now``, seconds on the engine's clock."""
-    ledger = remedy.ledger
+def view_of(guard: "Guard") -> ContainerView:
+    """Everything that is known now."""
+    container, remedy, maintenance, now = guard.container, guard.remedy, guard.maintenance, guard.clock()
+    ledger, stands, drain = remedy.ledger, maintenance.stands(), guard.drain
     return ContainerView(
         name=container.spec.name,
         instance=container.instance,
-        identity=identity,
+        identity=guard.watch.known.identity if guard.watch.known else "",
         running=container.running,
         started=container.started,
-        ready=container.ready and not remedy.phase,
-        checks=tuple(_check(container, slot) for slot in container.slots),
+        ready=guard.is_ready(),
+        checks=tuple(_check(slot, container.published(slot)) for slot in container.slots),
         phase=remedy.phase,
-        requested=remedy.requested,
+        step=remedy.step,
+        requested=remedy.requested and not stands,
         cause=remedy.cause,
         suppressed=ledger.suppressed,
+        maintenance=stands,
+        maintenance_seconds=maintenance.left(),
+        in_flight=drain.looks.last if drain.ordered or remedy.step == "drain" else None,
+        drain_seconds=drain.left,
+        depends_on=tuple(_check(slot, slot.state.published or Published.UNKNOWN) for slot in guard.dependencies.slots),
+        kills_in_a_row=ledger.in_a_row(now),
         restarts=tuple(ledger.records),
+        spared=ledger.past.all(),
         budget_remaining=ledger.left(now),
         backoff_seconds=ledger.waiting(now),
     )
 
 
-def _check(container: Container, slot: Slot) -> CheckView:
+def _check(slot: Slot, published: Published) -> CheckView:
     check = slot.check
     return CheckView(
         name=check.name,
         type=check.type,
         method=check.method,
-        published=container.published(slot),
+        published=published,
         run=slot.state.run,
         counted=slot.state.last,
         success_threshold=check.success_threshold,

@@ -108,14 +108,18 @@ class Simulation:
     def sentence(self, slot: Slot, now: float) -> Sentence:  # noqa: ARG002
         return Sentence.KILL
 
-    def on_kill(self, slot: Slot, now: float) -> None:
-        self._print(now, "kill", str(slot.check.type))
+    def on_kill(self, slot: Slot | None, now: float) -> None:
+        if slot is not None:  # nobody orders anything here
+            self._print(now, "kill", str(slot.check.type))
         if self.restart_delay is None:
             self.over = True
         else:
             self.restart_at = now + self.restart_delay
 
-    def on_recovered(self, slot: Slot, now: float) -> None:
+    def on_also(self, slot: Slot, now: float) -> None:
+        """A second Failure of one instant kills nothing."""
+
+    def on_recovered(self, now: float) -> None:
         """Nothing is asked for or suppressed here."""
 
 

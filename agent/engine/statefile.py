@@ -11,18 +11,23 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from agent.core.spared import Spared
+from agent.core.upkeep import Readiness
+from agent.core.verdict import Record
 from agent.runtimes.aside import aside
 
 VERSION: Final = 1
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 4 << 20
+KEPT: Final = (100, 20, 5, 0)  # of each container's history, less where all of it together would be too much
 DEADLINE_SECONDS: Final = 5.0  # for a read or a write, also on a mount that hangs
 KIND: Final = "state file"
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +51,14 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     backoff_delay: float = 0.0
     backoff_since: float | None = None
     hold: Hold | None = None
+    kills: int = 0  # in a row, for escalation
+    killed_at: float | None = None
+    correlated_since: float | None = None  # when the kill that is wanted was first held back
+    maintenance_until: float | None = None
+    maintenance_ready: Readiness = "keep"
+    drain_until: float | None = None  # an operator's
+    restarts: tuple[Record, ...] = ()  # the history: Unix time
+    spared: tuple[Spared, ...] = ()
 
 
 class _Document(msgspec.Struct, kw_only=True):
@@ -113,7 +126,7 @@ class StateFile:
             unix=time.time(),
             containers={name: _moved(memory, shift) for name, memory in containers.items()},
         )
-        self._latest = msgspec.json.encode(document)
+        self._latest = _encoded(document)
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._write_latest(self.path), name="state file")
         done, _ = await asyncio.wait([self._saving], timeout=DEADLINE_SECONDS)
@@ -142,6 +155,26 @@ class StateFile:
         with contextlib.suppress(OSError):
             self.path.replace(aside)
         log.warning("state.broken", extra={"file": str(self.path), "set_aside": str(aside), "detail": problem})
+
+
+def _encoded(document: _Document) -> bytes:
+    """The file's content: the history of long ago gives way before it grows too long to be read again."""
+    content = b""
+    for kept in KEPT:
+        document.containers = {
+            name: msgspec.structs.replace(
+                memory, restarts=_last(memory.restarts, kept), spared=_last(memory.spared, kept)
+            )
+            for name, memory in document.containers.items()
+        }
+        content = msgspec.json.encode(document)
+        if len(content) <= MAX_BYTES // 2:
+            break
+    return content
+
+
+def _last(kept: tuple[_T, ...], count: int) -> tuple[_T, ...]:
+    return kept[-count:] if count else ()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -190,6 +223,10 @@ def _moved(memory: Memory, shift: float, *, same_boot: bool = True) -> Memory:
         spent=tuple(t + shift for t in memory.spent),
         given_up_at=move(memory.given_up_at),
         backoff_since=move(memory.backoff_since),
+        killed_at=move(memory.killed_at),
+        correlated_since=move(memory.correlated_since),
+        maintenance_until=move(memory.maintenance_until),
+        drain_until=move(memory.drain_until),
         hold=hold,
     )
 

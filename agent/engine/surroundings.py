@@ -2,21 +2,28 @@
 
 from typing import Any, Protocol
 
+from agent.actions import Order
 from agent.engine.container import Container
+from agent.engine.dependencies import Dependencies
+from agent.engine.drain import Drain
 from agent.engine.hooks import HookRunner
+from agent.engine.maintenance import Maintenance
 from agent.engine.pulse import Pulse
 from agent.engine.stats import ContainerStats
 from agent.engine.watch import Sign, Watch
 
 
 class Surroundings(Protocol):
-    """What a remedy and its ledger need of whoever guards the container."""
+    """What a remedy, its kills and its ledger need of whoever guards the container."""
 
     container: Container
     watch: Watch
     hooks: HookRunner
     stats: ContainerStats
     pulse: Pulse
+    drain: Drain
+    dependencies: Dependencies
+    maintenance: Maintenance
     agent_started_at: float
 
     def clock(self) -> float:
@@ -36,6 +43,11 @@ class Surroundings(Protocol):
         ...
 
     def redact(self, text: str) -> str: ...
+
+    async def evidence(self, order: Order) -> str:
+        """Gather what can be seen of an instance that is about to go: the name of its directory, or "" for nothing."""
+        ...
+
     async def save(self) -> None:
         """Put what must survive the agent on disk."""
         ...

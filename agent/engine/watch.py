@@ -10,7 +10,6 @@ import msgspec
 
 from agent.core import instance as rules
 from agent.core.instance import Edge
-from agent.core.model import Check
 from agent.core.samples import Marker, is_another, marker
 from agent.core.settings import Container as Spec
 from agent.probes.parts.faults import Fault
@@ -182,19 +181,10 @@ def _is_refusal(problem: OSError) -> bool:
     return bool(parts) and all(part.partition("]")[0] in map(str, TURNED_AWAY) for part in parts)
 
 
-def address_of(spec: Spec, check: Check) -> tuple[str, int] | None:
-    """Where a check of this container connects; None where it does not, or names no port."""
-    port = getattr(check.options, "port", False)
-    if port is False:  # it has no such option: an exec check
-        return None
-    number = port if isinstance(port, int) else spec.port if port is None else spec.ports.get(port)
-    return None if number is None else (getattr(check.options, "host", None) or spec.host, number)
-
-
 def liveness_address(spec: Spec) -> tuple[str, int] | None:
     """Where the connection edge is watched: the first liveness check's port, else any check's, else the container's."""
     for check in (*spec.liveness, *spec.readiness, *spec.startup):
-        address = address_of(spec, check)
+        address = spec.address_of(check)
         if address is not None:
             return address
     return None if spec.port is None else (spec.host, spec.port)

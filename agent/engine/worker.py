@@ -5,11 +5,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from agent.core.model import EXHAUSTED, Check, Outcome, Result, Target, error, failure
+from agent.core.state import Seen
 from agent.core.timing import Grid
-from agent.engine.container import Container, Slot
+from agent.engine.container import Slot
 from agent.engine.pulse import Pulse
 from agent.engine.stats import Histogram
 
@@ -75,13 +76,21 @@ def _internal(check: Check, target: Target, problem: BaseException) -> Result:
     return error("internal", text)
 
 
+class Judge(Protocol):
+    """Who says whether a round is to probe, and what comes of its outcome: a container, for its checks."""
+
+    def view(self, now: float) -> Seen: ...
+    def enter(self, slot: Slot, seen: Seen, now: float) -> bool: ...
+    def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None: ...
+
+
 class Worker:
     """Runs one check's rounds. They never overlap, and wait for nobody else's."""
 
     def __init__(
         self,
         slot: Slot,
-        container: Container,
+        judge: Judge,
         target: Target,
         *,
         pulse: Pulse,
@@ -89,7 +98,7 @@ class Worker:
         on_result: Callable[[Slot, Result], None],
     ) -> None:
         self.slot = slot
-        self.container = container
+        self.judge = judge
         self.target = target
         self.pulse = pulse
         self.lateness = lateness
@@ -139,22 +148,26 @@ class Worker:
         return moment
 
     async def _round(self, moment: float) -> None:
-        container, slot = self.container, self.slot
-        seen = container.view(moment)
-        if not container.enter(slot, seen, moment):
+        judge, slot = self.judge, self.slot
+        seen = judge.view(moment)
+        if not judge.enter(slot, seen, moment):
             return
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
         bad = result.outcome in (Outcome.FAILURE, Outcome.ERROR)
         timed_out = result.reason in ("timeout", "stalled")
-        doubt = self.pulse.doubt(moment, slot.check.timeout_seconds, timed_out=timed_out) if bad else ""
+        ours = self.target.impaired and result.outcome is Outcome.ERROR
+        if ours:
+            self.pulse.exhausted(now)
+        doubtful = bad and not ours
+        doubt = self.pulse.doubt(moment, slot.check.timeout_seconds, timed_out=timed_out) if doubtful else ""
         if doubt:
             result = error("internal", doubt).took(result.duration)
         slot.record(result, time.time())
         self.on_result(slot, result)
         # An impaired agent says nothing of the target, also where errors count as failures.
-        if not (doubt or (self.target.impaired and result.outcome is Outcome.ERROR)):
-            container.finish(slot, seen, result.outcome, now)
+        if not (doubt or ours):
+            judge.finish(slot, seen, result.outcome, now)
 
 
 def _set(future: "asyncio.Future[None]") -> None:

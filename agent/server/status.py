@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from agent import __version__
 from agent.core import verdict
+from agent.core.spared import Spared
 from agent.core.verdict import CheckView, ContainerView, Record
 from agent.server import Source, answers
 
@@ -36,8 +38,9 @@ def document(source: Source, *, full: bool) -> dict[str, Any]:
 
 
 def one(source: Source, view: ContainerView, *, full: bool) -> dict[str, Any]:
-    """One container, each check with its last 100 results, oldest first."""
+    """One container, each check with its last 100 results, and the kills that it was spared; all oldest first."""
     found = container(source, view, full=full)
+    found["spared"] = [_spared(source, each, full=full) for each in view.spared]
     history = source.history(view.name)
     for check in found["checks"]:
         results = history.get(f"{check['type']}/{check['name']}", [])
@@ -49,6 +52,7 @@ def container(source: Source, view: ContainerView, *, full: bool) -> dict[str, A
     found: dict[str, Any] = {
         "name": view.name,
         "state": verdict.state(view),
+        "step": view.step,
         "live": view.live,
         "started": verdict.is_started(view),
         "ready": verdict.is_ready(view) and not source.stopping,
@@ -58,8 +62,12 @@ def container(source: Source, view: ContainerView, *, full: bool) -> dict[str, A
         "cause": view.cause,
         "suppressed": view.suppressed,
         "maintenance": view.maintenance,
+        "maintenance_seconds": view.maintenance_seconds,
+        "drain_seconds": view.drain_seconds,
         "in_flight": view.in_flight,
         "checks": [_check(source, check, full=full) for check in view.checks],
+        "depends_on": [_check(source, check, full=full) for check in view.depends_on],
+        "kills_in_a_row": view.kills_in_a_row,
         "restarts": [_restart(source, record, full=full) for record in view.restarts],
         "budget_remaining": view.budget_remaining,
         "backoff_seconds": view.backoff_seconds,
@@ -110,8 +118,16 @@ def _restart(source: Source, record: Record, *, full: bool) -> dict[str, Any]:
         "reason": record.reason,
         "check": record.check,
         "outcome": record.outcome,
+        "ended": record.ended,
+        "also": record.also,
         "evidence": record.evidence if full else None,
     }
     if full:
         found["detail"] = source.redact(record.detail)
+    return found
+
+
+def _spared(source: Source, one: Spared, *, full: bool) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(one)
+    found["detail"] = source.redact(one.detail) if full else None
     return found

@@ -37,6 +37,7 @@ SECTIONS = {
     "drain": "Drain",
     "backoff": "Backoff",
     "budget": "Budget",
+    "escalate": "Escalation",
     "hooks": "Hooks",
     "Action signal": "Signal",
     "Action exec": "ExecAction",

@@ -20,6 +20,19 @@ class Ask(msgspec.Struct, frozen=True):
     method: str | None = None
 
 
+class Port(msgspec.Struct, frozen=True):
+    """Of a check that connects."""
+
+    port: int | None = None
+
+
+class Gauges(msgspec.Struct, frozen=True):
+    """Of a check that can tell what is in flight."""
+
+    async def in_flight(self, target: Any) -> float | None:
+        return 0.0
+
+
 def check(kind: CheckType, method: str = "http_get", options: Any = None, **numbers: Any) -> Check:
     return Check(name=numbers.pop("name", method), type=kind, method=method, options=options or Ask(), **numbers)
 
@@ -56,6 +69,8 @@ BAD = {
     "W-SAME-REQUEST": container(startup(), readiness(options=Ask()), liveness()),
     "W-EXEC-OFTEN": container(startup(), readiness(method="exec", period_seconds=2), liveness()),
     "W-DRAIN-SHORT": container(*GOOD, restart=acting(drain=Drain(max_seconds=5))),
+    "W-DRAIN-BLIND": container(*GOOD, restart=acting(drain=Drain(max_seconds=60, until_idle=True))),
+    "W-DEPENDS-ON-SELF": container(*GOOD, port=8000, restart=acting(depends_on=(readiness(options=Port()),))),
     "W-THRESHOLD-ONE": container(startup(), readiness(failure_threshold=1), liveness(failure_threshold=1)),
     "W-NO-READINESS": container(startup(), liveness()),
     "W-NO-CHECKS": container(),
@@ -96,7 +111,13 @@ def test_a_long_delay_may_stand_for_a_startup_check() -> None:
 
 def test_a_drain_that_ends_when_nothing_is_in_flight_may_be_short() -> None:
     drain = Drain(max_seconds=5, until_idle=True)
-    assert codes(container(*GOOD, restart=acting(drain=drain))) == []
+    progress = liveness(name="progress", method="progress", options=Gauges())
+    assert codes(container(*GOOD, progress, restart=acting(drain=drain))) == []
+
+
+def test_something_else_at_another_port_is_what_depends_on_is_for() -> None:
+    other = readiness(options=Port(6379))
+    assert codes(container(*GOOD, port=8000, restart=acting(depends_on=(other,)))) == []
 
 
 def test_an_eviction_that_is_not_tried_before_the_pod_is_old_enough_is_not_warned_of() -> None:

@@ -45,6 +45,12 @@ def test_the_ways_back_from_given_up(now: float, healthy_for: float, after: Budg
     assert budget.come_back(RULE, given_up, now, healthy_for=healthy_for, reset_after=600.0) == after
 
 
+def test_an_operator_forgives_what_was_spent() -> None:
+    """Else the next kill would give up again at once."""
+    assert budget.resume(BudgetState((0.0, 50.0), 50.0)) == BudgetState()
+    assert budget.resume(BudgetState((0.0, 50.0))) == BudgetState((0.0, 50.0)), "who has not given up has nothing to"
+
+
 def test_who_has_not_given_up_has_nowhere_to_come_back_from() -> None:
     state = BudgetState((0.0, 50.0))
     assert budget.come_back(RULE, state, 5000.0, healthy_for=5000.0, reset_after=600.0) is state

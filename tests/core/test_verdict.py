@@ -227,3 +227,28 @@ def test_excluding_never_makes_an_answer_worse_and_everything_excluded_passes(
 def test_the_whole_passes_if_and_only_if_every_container_does(endpoint: Endpoint, views: list[ContainerView]) -> None:
     for some in itertools.accumulate(([view] for view in views), list.__add__):
         assert verdict.passes(endpoint, some) is all(verdict.passes(endpoint, [view]) for view in some)
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "phase"),
+    [
+        ("", {}, ""),
+        ("post_restart", {}, ""),
+        ("drain", {"drains": True}, "draining"),
+        ("evidence", {"drains": True}, "draining"),  # the drain lasts until the action
+        ("pre_restart", {"drains": True}, "draining"),
+        ("pre_restart", {}, "restarting"),
+        ("action", {"drains": True}, "restarting"),
+        ("retry", {}, "holding"),
+        ("gone", {}, "holding"),
+        ("hold", {}, "holding"),
+        ("", {"drained": True}, "draining"),
+        ("action", {"drained": True}, "draining"),  # the first that applies, in the order of the closed set
+        ("hold", {"drained": True}, "draining"),
+        ("", {"given_up": True, "drained": True}, "given_up"),
+    ],
+)
+def test_a_phase_follows_from_the_step_and_from_what_an_operator_said(
+    step: verdict.Step, more: dict[str, bool], phase: str
+) -> None:
+    assert verdict.phase_of(step, **{"drains": False, "given_up": False, "drained": False, **more}) == phase

@@ -107,6 +107,16 @@ class Look(msgspec.Struct, frozen=True):
         return answer_of(self.server.letter if self.server.up else "r")
 
 
+class Gauged(Look, frozen=True, kw_only=True):
+    """The same, and it tells how many requests are in flight: what ``gauge`` returns, or raises."""
+
+    gauge: Callable[[], float | None]
+
+    async def in_flight(self, target: Target) -> float | None:
+        await asyncio.sleep(0)
+        return self.gauge()
+
+
 class Acts:
     """An action that notes when it runs, then does as it was told; ``script`` is one callable an attempt."""
 
@@ -241,3 +251,10 @@ async def at(moment: float) -> None:
         loop.now = max(loop.now, moment)  # a loop takes its timers up to a nanosecond early
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], object], within: float = 10.0) -> None:
+    """On the real clock: return as soon as the condition holds; fail after ``within`` seconds."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - whatever is waited for has no event to tell of it
+            await asyncio.sleep(0.02)

@@ -34,11 +34,14 @@ class Court:
         self.asked += 1
         return self.says
 
-    def on_kill(self, slot: Slot, now: float) -> None:
-        self.noted.append(f"kill {slot.check.name}")
+    def on_kill(self, slot: Slot | None, now: float) -> None:
+        self.noted.append(f"kill {slot.check.name}" if slot else "kill ordered")
 
-    def on_recovered(self, slot: Slot, now: float) -> None:
-        self.noted.append(f"recovered {slot.check.name}")
+    def on_also(self, slot: Slot, now: float) -> None:
+        self.noted.append(f"also {slot.check.name}")
+
+    def on_recovered(self, now: float) -> None:
+        self.noted.append("recovered")
 
 
 class Case:
@@ -189,7 +192,7 @@ def test_each_later_failed_round_decides_again_and_a_success_withdraws() -> None
     assert case.court.asked == 1
     case.rounds("live:fuf")
     assert case.court.asked == 3, "an error decides nothing"
-    assert case.rounds("live:s") == ["liveness Success", "recovered live"]
+    assert case.rounds("live:s") == ["liveness Success", "recovered"]
     case.rounds("live:f")
     assert case.court.asked == 3, "below the threshold again"
 
@@ -219,7 +222,7 @@ def test_a_would_be_kill_of_a_dry_run_has_every_startup_and_liveness_check_count
 def test_a_spared_startup_check_goes_on_and_may_still_succeed() -> None:
     case = Case(Sentence.SPARE, container(check("startup", None, name="start", failure_threshold=2)))
     assert case.rounds("start:fff") == ["startup Failure"]
-    assert case.rounds("start:s") == ["startup Success", "recovered start", "started", "ready"]
+    assert case.rounds("start:s") == ["startup Success", "recovered", "started", "ready"]
 
 
 # -- a restart that is asked for (action none) -----------------------------------------------------------------------
@@ -239,7 +242,7 @@ def test_the_request_is_withdrawn_when_its_check_publishes_success_again() -> No
     case.rounds("live:ff")
     case.rounds("start:s ready:s")
     assert not case.container.ready, "asked for: not ready, whatever readiness says"
-    assert case.rounds("live:s") == ["liveness Success", "recovered live", "ready"]
+    assert case.rounds("live:s") == ["liveness Success", "recovered", "ready"]
     assert case.container.asked is None
 
 
@@ -263,7 +266,7 @@ def test_another_check_that_fails_meanwhile_decides_once_the_first_has_recovered
 def test_a_startup_check_that_asked_is_withdrawn_by_its_own_success() -> None:
     case = Case(Sentence.ASK, container(check("startup", None, name="start", failure_threshold=2)))
     assert "kill start" in case.rounds("start:ff")
-    assert case.rounds("start:s") == ["startup Success", "recovered start", "started", "ready"]
+    assert case.rounds("start:s") == ["startup Success", "recovered", "started", "ready"]
 
 
 def test_a_new_instance_ends_the_request() -> None:
@@ -314,7 +317,7 @@ def test_a_changed_check_counts_anew_and_keeps_its_published_result_until_its_fi
     assert case.published("live") == "Failure"
     case.rounds("live:f")
     assert case.court.asked == 1, "its run begins anew"
-    assert case.rounds("live:s") == ["liveness Success", "recovered live"]
+    assert case.rounds("live:s") == ["liveness Success", "recovered"]
 
 
 def test_a_container_that_started_stays_started_when_a_startup_check_comes_or_changes() -> None:
@@ -350,7 +353,7 @@ def test_a_request_is_withdrawn_with_the_check_that_asked() -> None:
     case.court.noted.clear()
     case.container.replace(spec(START, LIVE), case.now)
     assert case.container.asked is None
-    assert "recovered b" in case.court.noted
+    assert "recovered" in case.court.noted
 
 
 def test_a_hold_goes_on_through_a_reload() -> None:
@@ -370,3 +373,48 @@ def test_two_failures_of_one_instant_have_one_consequence(sentence: Sentence) ->
     for name in ("a", "b"):
         case.container.finish(case.slot(name), seen, Outcome.FAILURE, 1.0)
     assert len([note for note in case.court.noted if note.startswith("kill")]) <= 1
+
+
+# -- an operator's restart --------------------------------------------------------
+
+
+def test_an_ordered_kill_takes_the_container_down_like_any_other() -> None:
+    case = full(Sentence.SPARE)
+    case.court.noted.clear()
+    case.container.order(Sentence.KILL, case.now)
+    assert case.court.noted == ["kill ordered", "not started", "not ready"]
+    assert (case.container.running, case.container.is_asked) == (False, False)
+
+
+def test_what_is_asked_for_an_operator_no_check_withdraws_and_none_is_to_blame() -> None:
+    case = full(Sentence.SPARE)
+    case.container.order(Sentence.ASK, case.now)
+    assert (case.container.is_asked, case.container.asked, case.container.running) == (True, None, True)
+    case.rounds("start:s")
+    assert "recovered" not in case.rounds("live:s ready:s")
+    assert not case.container.ready, "asked for is not ready"
+    noted = case.rounds("live:ff")
+    assert "also live" in noted
+    assert case.container.wanted is None
+    case.court.noted.clear()
+    case.container.withdraw(case.now)
+    assert case.court.noted[:1] == ["recovered"]
+    assert not case.container.is_asked
+
+
+def test_a_new_instance_ends_what_was_asked_for_an_operator() -> None:
+    case = full(Sentence.SPARE)
+    case.container.order(Sentence.ASK, case.now)
+    case.container.new_instance(case.now)
+    assert not case.container.is_asked
+
+
+def test_a_failure_of_the_very_moment_of_a_kill_is_told() -> None:
+    case = Case(Sentence.KILL, container(check("liveness", None, name="a"), check("liveness", None, name="b")))
+    a, b = case.slot("a"), case.slot("b")
+    seen = case.container.view(case.now)
+    for slot in (a, b):
+        assert case.container.enter(slot, seen, case.now)
+    for slot in (a, b):
+        case.container.finish(slot, seen, Outcome.FAILURE, case.now)
+    assert [word for word in case.court.noted if word.startswith(("kill", "also"))] == ["kill a", "also b"]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from agent.actions import Order
 from agent.core.settings import Backoff, Budget, Drain, Hooks
+from agent.core.verdict import Record
 from agent.engine.statefile import Hold, Memory
 from agent.runtimes import Instance
 from tests.engine.scripted import ADDRESS, Acts, Letters, Look, Server, Ward, at, check, container, fails, guarded
@@ -288,6 +289,7 @@ def test_budget_backoff_and_given_up_go_on() -> None:
 HELD = Memory(
     instance=2, identity="run 1", spent=(90.0,), backoff_delay=1.0, backoff_since=95.0,
     hold=Hold(since=95.0, check="liveness/it", reason="timeout", action="scripted", acted_at=95.0),
+    restarts=(Record(time=1.7e9, action="scripted", reason="timeout", check="liveness/it"),),
 )  # fmt: skip
 
 
@@ -706,7 +708,7 @@ def test_a_worker_that_died_is_told_by_name() -> None:
         async with guarded(container(check("readiness", Letters("s")))) as ward:
             await at(1)
             assert ward.guard.healthy() == []
-            next(iter(ward.guard._workers.values()))[1].cancel()
+            next(iter(ward.guard.workers._at_work.values()))[1].cancel()
             await at(2)
             assert ward.guard.healthy() == ["worker model/readiness/it"]
 

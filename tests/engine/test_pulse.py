@@ -154,6 +154,19 @@ def test_a_failure_is_in_doubt_when_the_agent_stood_still_during_the_round(
     assert run_virtual(work) == (doubt, False), "and what began after it is not"
 
 
+def test_for_ten_seconds_after_it_ran_out_of_descriptors_the_agent_is_impaired(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pulse = Pulse()
+    assert not pulse.impaired(100.0)
+    for moment in (100.0, 105.0, 200.0):
+        pulse.exhausted(moment)
+    assert [pulse.impaired(moment) for moment in (200.0, 209.9, 210.1)] == [True, True, False]
+    assert "descriptors" in pulse.doubt(205.0, 1.0, timed_out=False)
+    assert pulse.doubt(211.0, 1.0, timed_out=False) == ""
+    assert [record.getMessage() for record in caplog.records] == ["agent.impaired"] * 2, "each time once"
+
+
 def test_a_stopped_pulse_leaves_no_thread_and_no_timer() -> None:
     async def work() -> None:
         pulse = Pulse(dump_after=0.05)

@@ -73,7 +73,9 @@ def test_a_kill_goes_through_drain_hook_action_and_hold_to_the_new_instance() ->
             (26.0, "action", "restarting"),
             (pytest.approx(60, abs=1.1), "post_restart", ""),
         ]
-        assert [step for _, step in ward.steps()] == ["decided", "draining", "action", "holding", "succeeded"]
+        assert [step for _, step in ward.steps()] == [
+            "decided", "draining", "drained", "pre_restart", "action", "holding", "gone", "succeeded", "post_restart",
+        ]  # fmt: skip
         assert ward.outcomes() == ["succeeded"]
 
     run_virtual(work)

@@ -17,8 +17,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from agent.engine.statefile import Hold, Memory, StateFile
+from agent.core.spared import Spared
+from agent.core.verdict import Record
+from agent.engine.statefile import MAX_BYTES, Hold, Memory, StateFile
 from agent.runtimes.aside import aside
 from tests.virtual import run_virtual, virtual_loop
 
@@ -28,6 +31,14 @@ MEMORY = Memory(
     hold=Hold(since=25.0, check="liveness/answers", reason="timeout", action="signal", acted_at=26.0),
 )  # fmt: skip
 SECOND = 1.0
+
+
+def spared(when: float = 1.7e9) -> Spared:
+    return Spared(
+        time=when, last=when + 60, times=3, why="dry_run", action="signal", check="liveness/answers", reason="timeout",
+        detail="no answer within 5 s", failures=9, failing_since=when - 30, failure_threshold=3, period_seconds=10.0,
+        timeout_seconds=5.0, slowest_seconds=0.7, ended="recovered", ended_at=when + 90,
+    )  # fmt: skip
 
 
 def saved(path: Path, memories: dict[str, Memory]) -> None:
@@ -89,12 +100,60 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
             action=st.text(max_size=5),
             acted_at=st.none() | st.floats(0, 1e6),
         ),
+        kills=st.integers(0, 50),
+        killed_at=st.none() | st.floats(0, 1e6),
+        correlated_since=st.none() | st.floats(0, 1e6),
+        maintenance_until=st.none() | st.floats(0, 1e6),
+        maintenance_ready=st.sampled_from(["keep", "false"]),
+        drain_until=st.none() | st.floats(0, 1e6),
+        restarts=st.lists(
+            st.builds(
+                Record,
+                time=st.floats(0, 2e9),
+                action=st.text(max_size=5),
+                reason=st.text(max_size=5),
+                check=st.text(max_size=5),
+                evidence=st.none() | st.text(max_size=5),
+                also=st.lists(st.text(max_size=5), max_size=3),
+                ended=st.none() | st.floats(0, 2e9),
+            ),
+            max_size=3,
+        ).map(tuple),
+        spared=st.lists(st.builds(spared), max_size=3).map(tuple),
     )
 )
 def test_any_memory_survives(tmp_path_factory: pytest.TempPathFactory, memory: Memory) -> None:
     path = tmp_path_factory.mktemp("state") / "state.json"
     saved(path, {"model": memory})
     assert nearly(StateFile(str(path)).load()["model"], memory)
+
+
+def test_a_long_history_of_many_containers_gives_way_before_the_file_grows_too_long_to_be_read(tmp_path: Path) -> None:
+    """The newest is kept, and budgets and holds always."""
+    path = tmp_path / "state.json"
+    history = tuple(spared(1.7e9 + n) for n in range(100))
+    saved(path, {f"model-{n}": replace(MEMORY, spared=history) for n in range(400)})
+    assert path.stat().st_size <= MAX_BYTES // 2
+    loaded = StateFile(str(path)).load()
+    assert len(loaded) == 400
+    assert loaded["model-7"].hold is not None
+    kept = loaded["model-7"].spared
+    assert 0 < len(kept) < 100
+    assert kept[-1].time == history[-1].time
+    saved(path, {"model": replace(MEMORY, spared=history)})
+    assert len(StateFile(str(path)).load()["model"].spared) == 100, "and one alone keeps all of it"
+
+
+def test_the_file_of_an_earlier_version_is_understood(tmp_path: Path) -> None:
+    """What it did not know yet begins empty."""
+    path = tmp_path / "state.json"
+    saved(path, {"model": MEMORY})
+    document = json.loads(path.read_text())
+    old = {key: document["containers"]["model"][key] for key in ("instance", "spent", "hold", "backoff_since")}
+    path.write_text(json.dumps({**document, "containers": {"model": old}}))
+    loaded = StateFile(str(path)).load()["model"]
+    assert (loaded.instance, loaded.restarts, loaded.spared, loaded.kills) == (3, (), (), 0)
+    assert loaded.hold is not None
 
 
 def test_without_a_path_nothing_is_remembered() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckType, Published, Result, Target
+from agent.core.model import CheckType, Published, Result, Target, success
 from agent.engine.container import Container, Sentence, Slot
 from agent.engine.pulse import Pulse
 from agent.engine.stats import LATENESS_BUCKETS, Histogram
 from agent.engine.worker import Worker, look
-from tests.engine.scripted import Letters, at, check, container
+from tests.engine.scripted import Acts, Letters, at, check, container, guarded
 from tests.virtual import run_virtual, virtual_loop
 
 
@@ -298,6 +298,33 @@ def test_the_agents_own_trouble_counts_for_nothing_even_where_errors_are_failure
         "Success",
         "Failure",
     ]
+
+
+def test_an_agent_that_ran_out_of_descriptors_says_nothing_of_anybody_for_a_while() -> None:
+    """One check could not even open a socket: what another takes for a failure is in doubt, and nobody is killed."""
+
+    class Exhausted(Letters):
+        async def probe(self, target: Target) -> Result:
+            await super().probe(target)
+            if virtual_loop().time() < 25:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return success()
+
+    async def work() -> None:
+        action = Acts()
+        checks = (
+            check("readiness", Exhausted("s"), period_seconds=5),
+            check("liveness", Letters("sf"), period_seconds=10),
+        )
+        async with guarded(container(*checks, action=action)) as ward:
+            await at(29)
+            assert (ward.view.live, ward.guard.stats.suppressed) == (True, {})
+            history = [result.reason for _, result in ward.slot("liveness/it").history]
+            assert history == ["ok", "internal", "internal"]
+            await at(31)
+            assert action.begun == [30.0], "ten seconds after the last of it"
+
+    run_virtual(work)
 
 
 def test_a_worker_cancelled_while_it_waits_leaves_no_timer() -> None:

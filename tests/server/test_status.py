@@ -1,6 +1,8 @@
 """/status: everything that is known, and no more than details permit."""
 
-from tests.server.known import DEAD, RESTART, SECRET, Known, container, serving
+from agent.core.model import Published
+from agent.core.spared import Spared
+from tests.server.known import DEAD, RESTART, SECRET, Known, check, container, serving
 
 PAST = [
     {"time": 1.5, "outcome": "success", "reason": "ok", "duration_seconds": 0.001, "detail": ""},
@@ -44,6 +46,8 @@ async def test_status_tells_the_contracts_fields() -> None:
                 "reason": "refused",
                 "check": "liveness/answers",
                 "outcome": "succeeded",
+                "ended": None,
+                "also": [],
                 "evidence": None,
             }
         ]
@@ -98,3 +102,38 @@ async def test_status_tells_of_the_agent_itself() -> None:
             True,
             False,
         )
+
+
+SPARED = Spared(
+    time=1.7e9, last=1.7e9 + 60, times=3, why="dry_run", action="signal", check="liveness/answers", reason="refused",
+    detail=f"connect with {SECRET}", failures=9, failing_since=1.7e9 - 20, failure_threshold=3, period_seconds=10.0,
+    timeout_seconds=5.0, slowest_seconds=0.4,
+)  # fmt: skip
+
+
+async def test_what_a_container_was_spared_comes_with_its_history_and_tells_no_secret() -> None:
+    source = Known(container("model", spared=(SPARED,)))
+    async with serving(source) as agent:
+        (whole,) = (await agent.json("/status"))["containers"]
+        assert "spared" not in whole
+        (model,) = (await agent.json("/status?container=model"))["containers"]
+        (told,) = model["spared"]
+        assert (told["times"], told["failures"], told["failure_threshold"], told["ended"]) == (3, 9, 3, "")
+        assert told["detail"] is None
+        source.details = "full"
+        (model,) = (await agent.json("/status?container=model"))["containers"]
+        assert model["spared"][0]["detail"] == "connect with ***"
+
+
+async def test_an_operators_orders_and_what_is_in_flight_are_told() -> None:
+    view = container(
+        "model", phase="draining", step="drain", maintenance=True, maintenance_seconds=60.0, drain_seconds=30.0,
+        in_flight=4.0, kills_in_a_row=2, depends_on=(check("readiness", "database", Published.FAILURE),),
+    )  # fmt: skip
+    async with serving(Known(view)) as agent:
+        (model,) = (await agent.json("/status"))["containers"]
+        assert (model["state"], model["step"], model["maintenance"], model["in_flight"]) == (
+            "maintenance", "drain", True, 4.0,
+        )  # fmt: skip
+        assert (model["maintenance_seconds"], model["drain_seconds"], model["kills_in_a_row"]) == (60.0, 30.0, 2)
+        assert [(each["name"], each["published"]) for each in model["depends_on"]] == [("database", "Failure")]
