@@ -57,7 +57,7 @@ class Refused(Exception):  # noqa: N818 - the operator is refused, nothing has f
     """What an operator asked for is not done; the message says why, and what would have to change."""
 
 
-class Operator(Source, Protocol):
+class Operator(Protocol):
     """What the admin listener asks for; each returns once it is accepted, and raises Refused where it is not."""
 
     async def reload(self) -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from agent.core.settings import Admin
 from agent.runtimes.aside import aside
-from agent.server import Operator, Refused, answers, status
+from agent.server import Operator, Refused, Source, answers, status
 from agent.server.connections import IDLE_SECONDS, Connections
 from agent.server.listen import BACKLOG, ListenError, open_sockets
 from agent.server.public import CLOSE_SECONDS, quiet
@@ -32,7 +32,8 @@ Command = Callable[[str, web.BaseRequest], Awaitable[None]]
 class Panel:
     """Which path has the agent do what."""
 
-    def __init__(self, operator: Operator, settings: Admin) -> None:
+    def __init__(self, source: Source, operator: Operator, settings: Admin) -> None:
+        self._source = source
         self._operator = operator
         self._token_file = settings.token_file
         self._commands: dict[str, Command] = {
@@ -63,13 +64,13 @@ class Panel:
             return await self._obey(request)
         except Refused as refusal:
             log.warning("admin.refused", extra={"request": request.path, "detail": str(refusal)})
-            return _told(self._operator.redact(str(refusal)), 409)
+            return _told(self._source.redact(str(refusal)), 409)
         except ValueError as problem:
             return _told(str(problem), 400)
 
     async def _obey(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/status":
-            return status.answer(self._operator, request.query.get("container"), full=True)
+            return status.answer(self._source, request.query.get("container"), full=True)
         if request.path == "/-/reload":
             await self._operator.reload()
             log.warning("admin.obeyed", extra={"request": request.path})
@@ -78,13 +79,13 @@ class Panel:
         name, _, word = rest.rpartition("/")
         if not request.path.startswith("/containers/") or word not in self._commands:
             return _told(f"nothing is done at {answers.shown(request.path)}; there are: {self._list()}", 404)
-        if self._operator.view(name) is None:
-            known = ", ".join(view.name for view in self._operator.views())
+        if self._source.view(name) is None:
+            known = ", ".join(view.name for view in self._source.views())
             return _told(f"no container is named {answers.shown(name)}; there are: {known}", 404)
         await self._commands[word](name, request)
         log.warning("admin.obeyed", extra={"container": name, "request": request.path_qs})
-        view = self._operator.view(name)
-        done = {} if view is None else {"container": status.container(self._operator, view, full=True)}
+        view = self._source.view(name)
+        done = {} if view is None else {"container": status.container(self._source, view, full=True)}
         return answers.json({"ok": True, **done})
 
     def _list(self) -> str:
@@ -162,7 +163,7 @@ class AdminListener:
                 await aside("admin socket", lambda: os.unlink(path))  # noqa: PTH108 - as cheap as it gets
 
 
-async def start(operator: Operator, settings: Admin) -> AdminListener:
+async def start(source: Source, operator: Operator, settings: Admin) -> AdminListener:
     """Bind and serve. Raises ListenError, whose message names the setting and the remedy."""
     loop = asyncio.get_running_loop()
     if settings.socket is not None:
@@ -170,7 +171,7 @@ async def start(operator: Operator, settings: Admin) -> AdminListener:
     else:
         assert settings.port is not None  # noqa: S101 - configuration refuses an admin without socket and port
         sockets = await open_sockets(settings.host, settings.port, "admin")
-    panel = Panel(operator, settings)
+    panel = Panel(source, operator, settings)
     servers = [await loop.create_server(panel.connections, sock=sock, backlog=BACKLOG) for sock in sockets]
     return AdminListener(panel, servers, settings.socket)
 

@@ -27,7 +27,9 @@ class Running:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.agent = asyncio.run_coroutine_threadsafe(self._make(views), self.loop).result(10)
-        self.listener = asyncio.run_coroutine_threadsafe(admin.start(self.agent, settings), self.loop).result(10)
+        self.listener = asyncio.run_coroutine_threadsafe(
+            admin.start(self.agent, self.agent, settings), self.loop
+        ).result(10)
 
     async def _make(self, views: tuple[Any, ...]) -> Obedient:
         return Obedient(*views)

@@ -35,7 +35,7 @@ class Operator:
 
 @asynccontextmanager
 async def on_socket(agent: Obedient, path: Path) -> AsyncIterator[Operator]:
-    listener = await admin.start(agent, Admin(socket=str(path)))
+    listener = await admin.start(agent, agent, Admin(socket=str(path)))
     try:
         async with aiohttp.ClientSession("http://agent", connector=aiohttp.UnixConnector(str(path))) as session:
             yield Operator(session)
@@ -48,7 +48,7 @@ async def on_loopback(agent: Obedient, token_file: Path) -> AsyncIterator[Operat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    listener = await admin.start(agent, Admin(port=port, token_file=str(token_file)))
+    listener = await admin.start(agent, agent, Admin(port=port, token_file=str(token_file)))
     try:
         async with aiohttp.ClientSession(f"http://{listener.address}") as session:
             yield Operator(session)
@@ -196,18 +196,18 @@ async def test_what_is_in_the_way_is_named_and_left_alone(home: Path) -> None:
     path = home / "s"
     async with on_socket(Obedient(), path):
         with pytest.raises(ListenError, match="another agent listens there"):
-            await admin.start(Obedient(), Admin(socket=str(path)))
+            await admin.start(Obedient(), Obedient(), Admin(socket=str(path)))
     path.write_text("a file")
     with pytest.raises(ListenError, match="is no socket"):
-        await admin.start(Obedient(), Admin(socket=str(path)))
+        await admin.start(Obedient(), Obedient(), Admin(socket=str(path)))
     assert path.read_text() == "a file"
     with pytest.raises(ListenError, match=r"admin\.socket must name a file in a folder"):
-        await admin.start(Obedient(), Admin(socket=str(home / "missing" / "s")))
+        await admin.start(Obedient(), Obedient(), Admin(socket=str(home / "missing" / "s")))
 
 
 async def test_a_client_that_says_nothing_more_does_not_hold_the_close_up(home: Path) -> None:
     path = home / "s"
-    listener = await admin.start(Obedient(), Admin(socket=str(path)))
+    listener = await admin.start(Obedient(), Obedient(), Admin(socket=str(path)))
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(b"POST /-/reload HTTP/1.1\r\nHost: agent\r\n\r\nPOST /-/rel")
     await reader.readuntil(b"\r\n\r\n")

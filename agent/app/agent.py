@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from agent import __version__
-from agent.config import ConfigError, Loaded, Options, find_sources, listen_port_hint, load
-from agent.config.reload import changed_listeners, fingerprint
+from agent.config.reload import changed_listeners
 from agent.core.redact import redactor
-from agent.core.settings import Config, Log, Server
+from agent.core.settings import Config
 from agent.core.verdict import ContainerView, Standing
 from agent.engine.announce import Announcer
 from agent.engine.container import Slot
@@ -21,14 +19,11 @@ from agent.engine.pulse import Pulse
 from agent.engine.statefile import Memory, StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
 from agent.engine.throttle import Throttle
-from agent.log import Output, start
-from agent.server.listen import ListenError
 from agent.server.public import Listener
 from agent.server.public import start as listen
 
 STAGGER_SECONDS: Final = 0.002  # between the starts of two workers, so that rounds do not beat together
 STAGGER_OF_PERIOD: Final = 0.1
-WATCH_CONFIG_SECONDS: Final = 2.0
 ANNOUNCEMENTS_SECONDS: Final = 2.0  # at the agent's end
 
 log = logging.getLogger(__name__)
@@ -215,142 +210,3 @@ class Agent:
     def container_stats(self) -> Iterable[tuple[str, ContainerStats]]:
         for name, guard in self.guards.items():
             yield name, guard.stats
-
-
-class Reloader:
-    """Reads the configuration again when told, and swaps only what was read without an error."""
-
-    def __init__(self, agent: Agent, output: Output, read: Callable[[], Loaded]) -> None:
-        self.agent, self.output, self.read = agent, output, read
-        self._lock = asyncio.Lock()
-
-    async def reload(self) -> None:
-        """Read and swap; a bug on the way is told and leaves whoever asked for it alive."""
-        async with self._lock:
-            try:
-                await self._reload()
-            except Exception:
-                self.agent.reload_successful = False
-                log.exception("config.reload_failed")
-
-    async def _reload(self) -> None:
-        agent = self.agent
-        try:
-            loaded = await asyncio.to_thread(self.read)
-        except ConfigError as wrong:
-            agent.reload_successful = False
-            for problem in wrong.problems:
-                log.error("config.invalid", extra={"detail": str(problem)})  # noqa: TRY400 - the message is all
-            return
-        if agent.stopping:  # nothing begins any more
-            return
-        _warn(loaded)
-        await agent.reload(loaded.config)
-        self.output.configure(loaded.config.log, agent.redact)
-        agent.reload_successful, agent.reload_success_time = True, time.time()
-        log.info("config.reloaded", extra={"containers": list(agent.guards)})
-
-    async def follow(self, files: Sequence[str]) -> None:
-        """Reload whenever the files' content changes; a ConfigMap's swap of links is one such change."""
-        last = await asyncio.to_thread(fingerprint, files)
-        while True:
-            await asyncio.sleep(WATCH_CONFIG_SECONDS)
-            now = await asyncio.to_thread(fingerprint, files)
-            if now != last:
-                last = now
-                await self.reload()
-
-
-def run(
-    *,
-    config: Sequence[str] = (),
-    environ: Mapping[str, str],
-    exec_in: str | None = None,
-    threshold_semantics: str | None = None,
-    watch_config: bool = False,
-    serve_on_config_error: bool = False,
-) -> int:
-    """Run the agent until it is told to leave; returns its exit status. Blocking: it owns the event loop."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where a parent ignored it, exit statuses would be lost
-    environ = dict(environ)  # as first read: a reload sees the same
-    sources = find_sources(config, environ)
-    options = Options(exec_in=exec_in, threshold_semantics=threshold_semantics)  # type: ignore[arg-type]
-
-    def read() -> Loaded:
-        loaded = load(sources, environ, options)
-        if loaded.exec_nowhere:
-            raise ConfigError(loaded.exec_nowhere)
-        return loaded
-
-    loaded, problems = None, []
-    try:
-        loaded = read()
-    except ConfigError as wrong:
-        problems = wrong.problems
-    if loaded is None and not serve_on_config_error:
-        for problem in problems:
-            _to_stderr(str(problem))
-        return 2
-    for warning in loaded.warnings if loaded else ():
-        _to_stderr(str(warning))
-    settings = loaded.config if loaded else Config(
-        containers=(), server=Server(port=listen_port_hint(sources, environ)), log=Log()
-    )  # fmt: skip
-    output = start(settings.log, redactor(settings.secrets))
-    try:
-        for problem in problems:
-            log.error("config.invalid", extra={"detail": str(problem)})
-        files = loaded.files if loaded else [s.path for s in sources if s.path]
-        return asyncio.run(_serve(settings, output, read, files if watch_config else [], config_error=loaded is None))
-    finally:
-        output.stop()
-
-
-async def _serve(
-    config: Config, output: Output, read: Callable[[], Loaded], followed: Sequence[str], *, config_error: bool
-) -> int:
-    agent = Agent(config, config_error=config_error)
-    agent.bus.subscribe(output.tell)
-    loop, hurried = asyncio.get_running_loop(), asyncio.Event()
-    reloader = Reloader(agent, output, read)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def told_to_leave() -> None:
-        if agent.stopping:
-            hurried.set()
-        agent.leave()
-
-    def told_to_reload() -> None:
-        if agent.stopping:
-            return
-        task = loop.create_task(reloader.reload(), name="reload")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_leave)
-    loop.add_signal_handler(signal.SIGHUP, told_to_reload)
-    try:
-        listener = await agent.start()
-    except ListenError as problem:
-        log.error("agent.failed", extra={"detail": str(problem)})  # noqa: TRY400 - the message names the remedy
-        return 1
-    if followed:
-        tasks.add(loop.create_task(reloader.follow(followed), name="watch-config"))
-    await agent.serve_until_told()
-    for task in tuple(tasks):
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    await agent.stop(listener, hurried)
-    return agent.exit_status
-
-
-def _warn(loaded: Loaded) -> None:
-    for warning in loaded.warnings:
-        log.warning("config.warning", extra={"code": warning.code, "detail": str(warning)})
-
-
-def _to_stderr(text: str) -> None:
-    import os
-
-    os.write(2, f"{text}\n".encode(errors="backslashreplace"))
