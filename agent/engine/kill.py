@@ -256,6 +256,8 @@ class Kill:
             self.ledger.tell("restart.holding", record, self.step)
         await self.around.save()
         sign = await self._until_assumed(acted_at, record)
+        if sign is not None:
+            sign = await self.around.watch.latest(sign)  # it may be of before the action's end
         if not record.outcome:
             if sign is None and self.step == "gone" and not self.around.watch.absent:
                 record.detail = STILL_THERE

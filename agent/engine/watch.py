@@ -71,6 +71,20 @@ class Watch:
             return None
         return Sign("runtime", found.identity, found.started_at, first=before is None)
 
+    async def latest(self, sign: Sign) -> Sign:
+        """The sign, of what the runtime runs by now.
+
+        A container may have been started twice, by its engine and for us: whoever was seen in between is gone, and the
+        one that came after is no further instance.
+        """
+        if sign.kind != "runtime":
+            return sign
+        now = await self.identify()
+        if now is None or now.identity == sign.identity:
+            return sign
+        self.known = now
+        return Sign("runtime", now.identity, now.started_at)
+
     async def until_new(self, *, edge_counts: bool, counters_count: Callable[[], bool] = lambda: True) -> Sign:
         """Look until there is a sign of a new instance.
 

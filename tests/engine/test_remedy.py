@@ -406,6 +406,28 @@ def test_a_sign_during_the_action_counts_when_the_action_is_over() -> None:
     run_virtual(work)
 
 
+def test_a_server_that_was_started_twice_meanwhile_is_one_new_instance() -> None:
+    """An engine starts it by itself while it is asked to restart it: the first of the two is no longer there."""
+
+    async def work() -> None:
+        server = Server()
+        action = Acts(server.start, takes=20)
+        async with ward_of(server, action) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(12)
+            server.start()  # seen by the watch, and restarted once more by the action at 30
+            await at(30.1)
+            assert (ward.view.instance, ward.outcomes()) == (2, ["succeeded"])
+            await at(60)
+            server.letter = "f"
+            await at(95)
+            assert (ward.view.instance, ward.outcomes()) == (3, ["succeeded", "succeeded"]), "its own hang is seen"
+            assert len(action.begun) == 2
+
+    run_virtual(work)
+
+
 def test_a_server_that_comes_back_by_itself_during_the_drain_is_not_killed() -> None:
     async def work() -> None:
         server = Server()
