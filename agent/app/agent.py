@@ -13,6 +13,7 @@ from agent.core.settings import Config
 from agent.core.verdict import ContainerView, Standing
 from agent.engine.announce import Announcer
 from agent.engine.container import Slot
+from agent.engine.endings import Endings
 from agent.engine.events import Bus
 from agent.engine.guard import Guard
 from agent.engine.pulse import Pulse
@@ -39,6 +40,8 @@ class Agent:
         self.bus = Bus()
         self.announcer = Announcer(self._runtime_of)
         self.bus.subscribe(self.announcer.tell)
+        self.endings = Endings(self._guard_of)
+        self.bus.subscribe(self.endings.tell)
         self.pulse = Pulse()
         self.lateness = Histogram(LATENESS_BUCKETS)
         self.guards: dict[str, Guard] = {}
@@ -103,6 +106,7 @@ class Agent:
         await asyncio.gather(*(guard.close() for guard in self.guards.values()), *self._closing)
         await self.save()
         await self.announcer.close(ANNOUNCEMENTS_SECONDS)
+        await self.endings.close()
         await listener.close()
         if self._throttle is not None:
             self._throttle.cancel()
@@ -157,6 +161,9 @@ class Agent:
             spec, bus=self.bus, pulse=self.pulse, lateness=self.lateness, clock=asyncio.get_running_loop().time,
             save=self.save, leave=self.leave, redact=self.redact,
         )  # fmt: skip
+
+    def _guard_of(self, name: str) -> Guard | None:
+        return self.guards.get(name)
 
     def _runtime_of(self, name: str) -> Any:
         guard = self.guards.get(name)

@@ -72,6 +72,14 @@ class Record(msgspec.Struct, kw_only=True):
     ended: float | None = None  # Unix time, seconds
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """How the last instance that ended did so, as the runtime told it; ``detail`` is for people with access."""
+
+    exit_code: int | None  # 128+n for a signal
+    oom: bool  # the kernel killed it for its memory limit
+    detail: str = ""
+
+
 class Standing(msgspec.Struct, frozen=True, gc=False):
     """As much of a container as its yes and no take; read at every request, so it is kept small."""
 
@@ -108,6 +116,7 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
     spared: tuple[Spared, ...] = ()
     budget_remaining: int = 0
     backoff_seconds: float = 0.0
+    ended: Ending | None = None
     in_flight: float | None = None  # requests that run or wait, by the server's own gauges; None where nobody tells
 
     @property

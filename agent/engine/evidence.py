@@ -13,14 +13,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from agent.actions import Order
 from agent.core.settings import Container as Spec
 from agent.runtimes import autopsy, command
 from agent.runtimes.aside import aside
 from agent.runtimes.processes import Process
+
+if TYPE_CHECKING:
+    from agent.engine.guard import Guard
 
 MOST_FOLDERS: Final = 20  # of one container; the oldest go
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -168,3 +172,18 @@ def _write(where: Path, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         with (where / name).open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
+
+
+async def evidence_of(guard: "Guard", order: Order) -> str:
+    """The folder of what can be seen of the guard's instance; "" where its restart block names no place for it."""
+    spec, known = guard.container.spec, guard.watch.known
+    if spec.restart.evidence_dir is None:
+        return ""
+    scene = Scene(
+        spec=spec,
+        order=order.document(),
+        status=guard.view,
+        history=guard.history,
+        pid=known.pid if known else None,
+    )
+    return await Vault(spec.restart.evidence_dir, guard.redact).gather(scene, spec.restart.evidence_seconds)

@@ -16,7 +16,7 @@ from agent.engine.container import Container, Sentence, Slot
 from agent.engine.dependencies import Dependencies
 from agent.engine.drain import Drain
 from agent.engine.events import Bus, Event
-from agent.engine.evidence import Scene, Vault
+from agent.engine.evidence import evidence_of
 from agent.engine.hooks import HookRunner
 from agent.engine.maintenance import Maintenance
 from agent.engine.operator import Operator
@@ -28,6 +28,7 @@ from agent.engine.statefile import Memory
 from agent.engine.stats import ContainerStats, Histogram, bump
 from agent.engine.watch import Sign, Watch, liveness_address
 from agent.engine.workers import Workers, target_of, where
+from agent.runtimes import Ended
 
 TICK_SECONDS = 1.0
 IDENTIFY_EVERY_SECONDS = 5.0  # outside a hold, the runtime is asked so often whether it runs another instance
@@ -63,6 +64,7 @@ class Guard:
         self.workers = Workers(spec.name, self.container, pulse=pulse, lateness=lateness, on_result=self._on_result)
         self.remedy = Remedy(self)
         self.operator = Operator(self)
+        self.ended: Ended | None = None  # the last instance that did, and how
         self.asks = Asks()
         self.healthy_since: float | None = None
         self._started_at: float | None = None
@@ -143,13 +145,7 @@ class Guard:
 
     async def evidence(self, order: Order) -> str:
         """The folder of what can be seen of an instance that is about to go; "" where none is configured."""
-        spec, known = self.container.spec, self.watch.known
-        if spec.restart.evidence_dir is None:
-            return ""
-        scene = Scene(
-            spec=spec, order=order.document(), status=self.view, history=self.history, pid=known.pid if known else None
-        )
-        return await Vault(spec.restart.evidence_dir, self.redact).gather(scene, spec.restart.evidence_seconds)
+        return await evidence_of(self, order)
 
     def _employ(self, slot: Slot, delay: float) -> None:
         self.workers.employ(slot, target_of(self.container.spec, slot.check, self.container.seen), delay)
@@ -172,7 +168,10 @@ class Guard:
                 await self._ask_runtime()
 
     async def _ask_runtime(self) -> None:
+        absent = self.watch.absent
         sign = await self.watch.another()
+        if self.watch.absent and not absent:
+            self.tell("instance.gone", {"to": "gone"})
         if sign is None:
             return
         if not sign.first:

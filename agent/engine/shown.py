@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agent.core.model import Published
-from agent.core.verdict import CheckView, ContainerView
+from agent.core.verdict import CheckView, ContainerView, Ending
 from agent.engine.container import Container, Slot
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def view_of(guard: "Guard") -> ContainerView:
         spared=ledger.past.all(),
         budget_remaining=ledger.left(now),
         backoff_seconds=ledger.waiting(now),
+        ended=None if guard.ended is None else Ending(guard.ended.exit_code, guard.ended.oom, guard.ended.detail),
     )
 
 

@@ -71,6 +71,7 @@ def container(source: Source, view: ContainerView, *, full: bool) -> dict[str, A
         "restarts": [_restart(source, record, full=full) for record in view.restarts],
         "budget_remaining": view.budget_remaining,
         "backoff_seconds": view.backoff_seconds,
+        "last_exit": view.ended and {"exit_code": view.ended.exit_code, "oom": view.ended.oom},
     }
     if full:
         found["identity"] = view.identity
