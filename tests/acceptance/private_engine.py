@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,16 @@ START_SECONDS = 60.0
 
 
 class PrivateEngine:
-    """A dockerd with its own data, socket and no network of its own: containers run in the host's (--network host)."""
+    """A dockerd with its own data, socket and bridge; containers run in the host's network (--network host).
+
+    The bridge is there for the other engine's sake: a dockerd without one removes docker0 when it starts.
+    """
 
     def __init__(self, home: Path, *, live_restore: bool) -> None:
         self.home = home
         self.socket = home / "e.sock"
         self.live_restore = live_restore
+        self.bridge = f"mha{uuid.uuid4().hex[:8]}"
         self.number = 0
         self.process: Running | None = None
 
@@ -33,10 +38,13 @@ class PrivateEngine:
         return docker("--host", self.host, *arguments, timeout=timeout)
 
     def start(self) -> None:
+        if self.number == 0:
+            ip("link", "add", self.bridge, "type", "bridge")
+            ip("address", "add", "192.0.2.1/29", "dev", self.bridge)
         self.number += 1
         command = [
             *("dockerd", "--host", self.host, "--data-root", self.home / "data", "--exec-root", self.home / "exec"),
-            *("--pidfile", self.home / "pid", "--bridge", "none", "--iptables=false", "--ip-masq=false"),
+            *("--pidfile", self.home / "pid", "--bridge", self.bridge, "--iptables=false", "--ip-masq=false"),
             *(("--live-restore",) if self.live_restore else ()),
             *_runtimes(),
         ]
@@ -81,7 +89,12 @@ class PrivateEngine:
             if not ours:
                 break
             time.sleep(0.1)
+        ip("link", "delete", self.bridge)
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)
 
 
 def _runtimes() -> list[str]:
@@ -94,9 +107,9 @@ def _runtimes() -> list[str]:
 
 def need_dockerd() -> None:
     """Skips where no dockerd can be started, and fails in CI."""
-    if shutil.which("dockerd") and os.geteuid() == 0:
+    if shutil.which("dockerd") and shutil.which("ip") and os.geteuid() == 0:
         return
-    missing = "an engine that may be stopped needs dockerd and root (on Debian: apt-get install docker.io)"
+    missing = "an engine that may be stopped needs dockerd, ip and root (on Debian: apt-get install docker.io iproute2)"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

@@ -20,7 +20,7 @@ from tests.acceptance.processes import always, eventually, free_port
 pytestmark = pytest.mark.docker
 
 PROGRAM = (Path(__file__).parent / "hanging_server.py").read_text(encoding="utf-8")
-RESTARTS = int(os.environ.get("HEALTH_AGENT_TEST_RESTARTS", "12"))
+RESTARTS = int(os.environ.get("RESTARTS", "10"))
 WARM_UP = 4  # restarts after which the agent has imported and allocated what it ever will
 
 
@@ -111,7 +111,7 @@ def last(agent: Agent, check: str) -> tuple[str, str]:
 
 
 def test_many_restarts_leave_no_descriptor_and_no_memory_behind(name: str, start_agent: StartAgent) -> None:
-    """A dozen here, a hundred with `make restarts`: each hang costs one restart, and the agent stays what it was."""
+    """Ten here, a hundred with `make restarts`: each hang costs one restart, and the agent stays what it was."""
     need_engine()
     port = free_port()
     docker("run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:8000", *server(8000))
