@@ -154,7 +154,7 @@ class Guard:
         spec = self.container.spec
         target = Target(
             spec.name, spec.host, spec.port, spec.ports,
-            timeout=slot.check.timeout_seconds, runtime=spec.runtime, seen=self.container.seen,
+            timeout=slot.check.timeout_seconds, runtime=spec.runtime, seen=self.container.seen, check=slot.path,
         )  # fmt: skip
         worker = Worker(
             slot, self.container, target, pulse=self.pulse, lateness=self.lateness, on_result=self._on_result
