@@ -13,5 +13,6 @@ METHODS: Final[Mapping[str, str]] = {
     "tcp_socket": "agent.probes.tcp:TcpSocket",
     "exec": "agent.probes.exec:Exec",
     "grpc": "agent.probes.grpc:Grpc",
+    "progress": "agent.probes.progress:Progress",
 }
 """Method name to import string: a module is imported when the configuration uses it."""
