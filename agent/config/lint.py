@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from agent.core.explain import detect_best, detect_worst, first_probe, startup_budget
+from agent.core.explain import detect_best, detect_worst, first_probe, longest, startup_budget
 from agent.core.model import Check
 from agent.core.settings import Config, Container
 
@@ -214,6 +214,19 @@ def liveness_works(container: Container) -> Iterator[Hint]:
             )
 
 
+def canary_alone(container: Container) -> Iterator[Hint]:
+    """Between hung and busy it cannot tell: it waits in the same queue as everybody."""
+    watched = any(check.method == "progress" for check in container.checks())
+    for check in container.liveness:
+        if check.method == "inference" and not watched:
+            yield Hint(
+                f"no progress check tells busy from hung: the canary alone decides, after {longest(check, container):g}"
+                " s, which must be longer than any request waits under load (overload_timeout_seconds)",
+                check,
+                "inference",
+            )
+
+
 def liveness_elsewhere(container: Container) -> Iterator[Hint]:
     for check in container.liveness:
         host = getattr(check.options, "host", None)
@@ -237,7 +250,8 @@ def errors_kill(container: Container) -> Iterator[Hint]:
 
 def readiness_slow(container: Container) -> Iterator[Hint]:
     for check in container.readiness:
-        if detect_worst(check) > 60:
+        # A canary has to be patient; what is dead and not just hung is another check's to see.
+        if detect_worst(check) > 60 and check.method != "inference":
             yield Hint(
                 f"a dead server keeps its traffic for up to {detect_worst(check):g} s; shorten period_seconds",
                 check,
@@ -297,6 +311,7 @@ RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-TIMEOUT-OVER-PERIOD": timeout_over_period,
     "W-PERIOD-SHORT": period_short,
     "W-LIVENESS-WORK": liveness_works,
+    "W-CANARY-ALONE": canary_alone,
     "W-LIVENESS-ELSEWHERE": liveness_elsewhere,
     "W-ERRORS-KILL": errors_kill,
     "W-READINESS-SLOW": readiness_slow,

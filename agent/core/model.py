@@ -151,8 +151,10 @@ class Target:
 class Method(Protocol):
     """A way to look at a target: a frozen struct whose fields are its options.
 
-    Optional class attributes: ``default_timeout_seconds`` (1.0) and ``default_failure_threshold`` (3). Optional too:
-    ``def late(self, target) -> Result``, what it means that the worker's deadline ended the look; without it a failure.
+    Optional class attributes: ``default_timeout_seconds`` (1.0), ``default_failure_threshold`` (3) and ``tries`` (3, of
+    a round whose attempts return errors). Optional too: ``def late(self, target) -> Result``, what it means that the
+    worker's deadline ended the look; without it a failure. And ``def deadline(self, target) -> float``, seconds until
+    then; without it the check's time-out.
     """
 
     async def probe(self, target: Target) -> Result:

@@ -22,7 +22,7 @@ async def look(check: Check, target: Target) -> Result:
     """One round's probe: at most three tries, the next only after an error; ``duration`` is of all of them."""
     clock = asyncio.get_running_loop().time
     begun = clock()
-    for _ in range(TRIES):
+    for _ in range(getattr(check.options, "tries", TRIES)):
         result = await _attempt(check, target)
         if result.outcome is not Outcome.ERROR:
             break
@@ -37,6 +37,8 @@ async def _attempt(check: Check, target: Target) -> Result:
     problem: BaseException | None = None
     try:
         async with deadline:
+            if hasattr(check.options, "deadline"):
+                deadline.reschedule(asyncio.get_running_loop().time() + check.options.deadline(target))
             result = await check.options.probe(target)
     except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - whatever a method raises is the prober's error
         problem = raised
@@ -165,8 +167,9 @@ class Worker:
         slot.record(result, time.time())
         container.remember(slot, seen, result, now)
         self.on_result(slot, result)
-        # An impaired agent says nothing of the target, also where errors count as failures.
-        if not (doubt or (self.target.impaired and result.outcome is Outcome.ERROR)):
+        # An impaired agent, or a look that was left out, says nothing of the target, also where errors are failures.
+        unsaid = result.outcome is Outcome.ERROR and (self.target.impaired or result.reason == "skipped_busy")
+        if not (doubt or unsaid):
             container.finish(slot, seen, result.outcome, now)
 
 

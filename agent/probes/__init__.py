@@ -14,5 +14,6 @@ METHODS: Final[Mapping[str, str]] = {
     "exec": "agent.probes.exec:Exec",
     "grpc": "agent.probes.grpc:Grpc",
     "progress": "agent.probes.progress:Progress",
+    "inference": "agent.probes.inference:Inference",
 }
 """Method name to import string: a module is imported when the configuration uses it."""

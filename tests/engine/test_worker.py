@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckType, Published, Result, Target, success, warning
+from agent.core.model import CheckType, Published, Result, Target, error, success, warning
 from agent.core.remembered import Saying, say
 from agent.engine.container import Container, Sentence, Slot
 from agent.engine.pulse import Pulse
@@ -300,6 +300,43 @@ def test_the_agents_own_trouble_counts_for_nothing_even_where_errors_are_failure
         "Success",
         "Failure",
     ]
+
+
+def test_a_look_that_was_left_out_counts_for_nothing_even_where_errors_are_failures() -> None:
+    """A canary that would have harmed a busy server: no count, no publication, whatever the options say."""
+
+    class LeftOut(Letters):
+        async def probe(self, target: Target) -> Result:
+            self.attempts.append(asyncio.get_running_loop().time())
+            return error("skipped_busy") if len(self.attempts) > 1 else success()
+
+    bench = rounds(LeftOut("s"), 35, errors_are_failures=True, kind="liveness")
+    assert [v for _, v in bench.life.published] == ["Success"]
+    assert bench.slot.state.run == 1
+    assert {reason for _, _, reason in bench.said()} == {"ok", "skipped_busy"}
+
+
+def test_a_method_may_ask_for_fewer_tries() -> None:
+    class Once(Letters):
+        tries = 1
+
+    method = Once("u")
+    assert rounds(method, 5).said() == [(0.0, "error", "spawn")]
+    assert method.attempts == [0.0]
+
+
+def test_a_method_may_ask_for_another_deadline() -> None:
+    class Patient(Letters):
+        def deadline(self, target: Target) -> float:
+            if target.container != "model":
+                raise ZeroDivisionError("a bug in the method")
+            return 2 * target.timeout + 3
+
+    async def work(container: str) -> Result:
+        return await look(check("liveness", Patient("h"), timeout_seconds=2), Target(container, "h", timeout=2))
+
+    assert run_virtual(lambda: work("model")).took(7.0) == run_virtual(lambda: work("model"))
+    assert run_virtual(lambda: work("other")).reason == "internal"
 
 
 def test_a_worker_cancelled_while_it_waits_leaves_no_timer() -> None:
