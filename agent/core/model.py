@@ -154,7 +154,7 @@ class Method(Protocol):
     Optional class attributes: ``default_timeout_seconds`` (1.0), ``default_failure_threshold`` (3) and ``tries`` (3, of
     a round whose attempts return errors). Optional too: ``def late(self, target) -> Result``, what it means that the
     worker's deadline ended the look; without it a failure. And ``def deadline(self, target) -> float``, seconds until
-    then; without it the check's time-out.
+    then; without it the check's time-out. ``dials = False``: its `port` and `host`, if any, are not where it connects.
     """
 
     async def probe(self, target: Target) -> Result:

@@ -15,5 +15,6 @@ METHODS: Final[Mapping[str, str]] = {
     "grpc": "agent.probes.grpc:Grpc",
     "progress": "agent.probes.progress:Progress",
     "inference": "agent.probes.inference:Inference",
+    "process": "agent.probes.process:ProcessCheck",
 }
 """Method name to import string: a module is imported when the configuration uses it."""

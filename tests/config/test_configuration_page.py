@@ -34,6 +34,7 @@ SECTIONS = {
     "Method exec": "Exec",
     "Method grpc": "Grpc",
     "Method inference": "Inference",
+    "Method process": "ProcessCheck",
     "restart": "Restart",
     "drain": "Drain",
     "backoff": "Backoff",
