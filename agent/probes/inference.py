@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent import __version__
 from agent.core.canary import OVERLOAD_FACTOR, hold_back, silence
 from agent.core.model import Outcome, Result, Target, error, failure, success
-from agent.core.remembered import CANARY, canary, canary_answered, canary_failed, canary_sent, passive
+from agent.core.remembered import CANARY, Saying, canary, canary_answered, canary_failed, canary_sent, passive, say
 from agent.core.settings import PositiveSeconds, Seconds
 from agent.probes.parts.apis import APIS, Name, body_of, path_of
 from agent.probes.parts.exchange import Answer, exchange
@@ -138,9 +138,11 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
             return error("skipped_busy", "another canary is still under way")
         try:
             async with asyncio.timeout_at(end):
-                return await flight.landed()
+                result = await flight.landed()
         except TimeoutError:
             return self.late(target)
+        say(target, Saying())  # whatever the answer, it is not silent
+        return result
 
     def deadline(self, target: Target) -> float:
         """Seconds that an answer may take: more where nothing else tells busy from hung."""
@@ -163,8 +165,11 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
         waited = f"no answer within {now - sent.sent_at:.1f} s"
         meaning = silence(work, sent_at=sent.sent_at, now=now, alone_after=self.alone_after(target.timeout))
         if meaning == "busy":
+            say(target, Saying())
             return error("skipped_busy", f"{waited}, which says nothing: other work is done")
-        return failure(meaning, f"{waited}, and no work was done meanwhile" if meaning == "hung" else waited)
+        detail = f"{waited}, and no work was done meanwhile" if meaning == "hung" else waited
+        say(target, Saying("hung", detail=f"a canary had {detail}"))
+        return failure(meaning, detail)
 
     def _key(self, target: Target) -> tuple[Any, ...]:
         """What makes two checks' canaries the same one."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.core.model import Check, CheckType, Outcome, Result, Target
-from agent.core.remembered import CANARY, PASSIVE, Canary, Passive
+from agent.core.remembered import CANARY, PASSIVE, Canary, Passive, sayings
 from agent.engine.worker import look
 from agent.probes.inference import Inference
 from agent.probes.parts.apis import APIS
@@ -262,7 +262,20 @@ async def test_where_metrics_tell_silence_is_a_hang_only_without_work(
         result = await round_
     assert (result.outcome, result.reason) == (outcome, reason)
     assert result.duration < 0.6, "it waited for its time-out, not for four of them"
+    assert [said.state for said in sayings(target.seen).values()] == ["" if risen else "hung"]
     assert target.seen[CANARY].overdue == target.seen[CANARY].sent_at
+
+
+async def test_the_container_is_called_hung_until_there_is_an_answer_of_any_kind() -> None:
+    method = Inference(path="/p", overload_timeout_seconds=0.1, cooldown_seconds=0)
+    async with behaving(silent) as server:
+        target = server.target()
+        assert (await one(method, target, 0.1)).reason == "timeout"
+    assert [said.state for said in sayings(target.seen).values()] == ["hung"]
+    async with answering(says(500)) as other:
+        target.port = other.port
+        assert (await one(method, target, 0.1)).reason == "status"
+    assert [said.state for said in sayings(target.seen).values()] == [""]
 
 
 # -- and when it is not sent ---------------------------------------------------------------------------------------
