@@ -31,7 +31,7 @@ class Table(msgspec.Struct, frozen=True):
         return key in self.names or key in self.later or (self.third_party and ":" in key)
 
 
-CHECKS: Final = Table("method", METHODS, frozenset({"gpu", "engine_health"}), "probe")
+CHECKS: Final = Table("method", METHODS, frozenset({"engine_health"}), "probe")
 ACTION: Final = Table("action", ACTIONS, frozenset({"docker"}), "act")
 HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, frozenset(), "act", False)
 RUNTIME: Final = Table("runtime", RUNTIMES, frozenset({"docker"}), "instance", False)

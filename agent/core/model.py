@@ -155,6 +155,7 @@ class Method(Protocol):
     a round whose attempts return errors). Optional too: ``def late(self, target) -> Result``, what it means that the
     worker's deadline ended the look; without it a failure. And ``def deadline(self, target) -> float``, seconds until
     then; without it the check's time-out. ``dials = False``: its `port` and `host`, if any, are not where it connects.
+    ``def engage(self)`` and ``def disengage(self)`` are called when its worker starts and ends; neither may block.
     """
 
     async def probe(self, target: Target) -> Result:

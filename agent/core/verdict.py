@@ -1,6 +1,6 @@
 """What the endpoints say: pure functions from what is known of the containers to answers (contract 3)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -77,6 +77,7 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
     suppressed: str = ""  # why the last wanted kill was not permitted, while it is still wanted
     maintenance: bool = False
     restarts: tuple[Record, ...] = ()
+    gpus: Mapping[str, str] = {}  # those that are watched: "", or the action that no restart replaces
     budget_remaining: int = 0
     backoff_seconds: float = 0.0
     in_flight: float | None = None  # requests that run or wait, by the server's own gauges; None where nobody tells

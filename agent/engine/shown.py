@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from agent.core.gpu import GPUS
 from agent.core.verdict import CheckView, ContainerView
 from agent.engine.container import Container, Slot
 from agent.engine.remedy import Remedy
@@ -24,6 +25,7 @@ def view_of(container: Container, remedy: Remedy, identity: str, now: float) -> 
         cause=remedy.cause,
         suppressed=ledger.suppressed,
         restarts=tuple(ledger.records),
+        gpus=container.seen.get(GPUS, {}),
         budget_remaining=ledger.left(now),
         backoff_seconds=ledger.waiting(now),
     )

@@ -120,14 +120,30 @@ class Worker:
         """Rounds for ever, the first ``delay`` seconds from now, until cancelled."""
         loop = asyncio.get_running_loop()
         grid = Grid(loop.time() + delay, self.slot.check.period_seconds)
-        while True:
-            moment = await self._next_round(grid, loop)
-            try:
-                await self._round(moment)
-            except Exception:
-                # A bug of ours must not end the check for ever: it is counted, told, and the next beat tries again.
-                log.exception("worker.error", extra={"container": self.target.container, "check": self.slot.path})
-                self.slot.record(error("internal", "a bug in the agent, see its log"), time.time())
+        self._tell_method("engage")
+        try:
+            while True:
+                moment = await self._next_round(grid, loop)
+                try:
+                    await self._round(moment)
+                except Exception:
+                    # A bug of ours must not end the check for ever: it is counted, told, and the next beat tries again.
+                    log.exception("worker.error", extra=self._who)
+                    self.slot.record(error("internal", "a bug in the agent, see its log"), time.time())
+        finally:
+            self._tell_method("disengage")
+
+    def _tell_method(self, hook: str) -> None:
+        """What some methods want to know of a worker's life."""
+        try:
+            getattr(self.slot.check.options, hook, lambda: None)()
+        except Exception:
+            log.exception("worker.error", extra=self._who)
+
+    @property
+    def _who(self) -> dict[str, str]:
+        """For the log."""
+        return {"container": self.target.container, "check": self.slot.path}
 
     async def _next_round(self, grid: Grid, loop: asyncio.AbstractEventLoop) -> float:
         """Wait for the trigger or the beat; returns the round's moment on the loop's clock."""

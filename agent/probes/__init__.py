@@ -16,5 +16,6 @@ METHODS: Final[Mapping[str, str]] = {
     "progress": "agent.probes.progress:Progress",
     "inference": "agent.probes.inference:Inference",
     "process": "agent.probes.process:ProcessCheck",
+    "gpu": "agent.probes.gpu:Gpu",
 }
 """Method name to import string: a module is imported when the configuration uses it."""

@@ -35,6 +35,7 @@ SECTIONS = {
     "Method grpc": "Grpc",
     "Method inference": "Inference",
     "Method process": "ProcessCheck",
+    "Method gpu": "Gpu",
     "restart": "Restart",
     "drain": "Drain",
     "backoff": "Backoff",

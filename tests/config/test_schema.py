@@ -18,11 +18,11 @@ BAD = Path(__file__).parent / "bad"
 BEYOND = {
     "admin-for-everybody", "admin-on-the-public-port", "admin-with-two-places", "admin-without-a-place",
     "backoff-upside-down", "command-with-an-open-quote", "duplicate-check-names", "duplicate-container-names",
-    "duplicate-key", "empty-program", "exit-without-state-file", "header-name-wrong", "host-not-allowed",
-    "inference-of-nothing", "kubernetes-without-runtime", "own-listener", "port-missing", "port-name-unknown",
-    "port-name-without-names", "process-two-ways", "quoted-number", "regex-wrong", "runtime-without-a-way",
-    "signal-unknown", "signal-without-runtime", "third-party-missing", "third-party-no-struct", "variable-unclosed",
-    "variable-unset",
+    "duplicate-key", "empty-program", "exit-without-state-file", "gpu-by-index", "header-name-wrong",
+    "host-not-allowed", "inference-of-nothing", "kubernetes-without-runtime", "own-listener", "port-missing",
+    "port-name-unknown", "port-name-without-names", "process-two-ways", "quoted-number", "regex-wrong",
+    "runtime-without-a-way", "signal-unknown", "signal-without-runtime", "third-party-missing",
+    "third-party-no-struct", "variable-unclosed", "variable-unset",
 }  # fmt: skip
 """Mistakes that lie between keys, or within strings, where no schema sees them."""
 

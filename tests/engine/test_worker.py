@@ -325,6 +325,29 @@ def test_a_method_may_ask_for_fewer_tries() -> None:
     assert method.attempts == [0.0]
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_method_may_know_when_its_worker_starts_and_ends(broken: bool) -> None:
+    """A bug of its own in there ends nothing."""
+    told: list[tuple[str, float]] = []
+
+    class Engaged(Letters):
+        def engage(self) -> None:
+            self.note("engage")
+
+        def disengage(self) -> None:
+            self.note("disengage")
+
+        def note(self, what: str) -> None:
+            told.append((what, virtual_loop().time()))
+            if broken:
+                raise ZeroDivisionError("a bug in the method")
+
+    method = Engaged("s")
+    rounds(method, 15, delay=5)
+    assert method.attempts == [5.0, 15.0]
+    assert told == [("engage", 0.0), ("disengage", 15.0)]
+
+
 def test_a_method_may_ask_for_another_deadline() -> None:
     class Patient(Letters):
         def deadline(self, target: Target) -> float:
