@@ -7,6 +7,9 @@ from agent.core.remembered import Canary, Passive
 OVERLOAD_FACTOR: Final = 4.0
 """A canary that nothing else speaks for gets so many times its time-out: 120 s at the default of 30."""
 
+FRESH_SECONDS: Final = 30.0
+"""What was scraped within so many seconds is knowledge, however short a quiet time was asked for."""
+
 EARLY: Final = 0.05
 """Seconds by which a deadline may come before the canary has waited for all of it: it began before the sending."""
 
@@ -37,13 +40,18 @@ def hold_back(
         fallen = _has_fallen(passive, load, canary.failed_at)
         if now - canary.failed_at < cooldown and not fallen:
             return "cooldown"
-    if passive.confirm or not passive.is_fresh(now, quiet):
+    if passive.confirm or not tells(passive, now, quiet=quiet):
         return ""
     if passive.waiting > 0:
         return "overload"
     working = passive.risen_at is not None and now - passive.risen_at < quiet
     asked_anyway = warm and (canary is None or canary.answered_at is None)
     return "progress" if working and not asked_anyway else ""
+
+
+def tells(passive: Passive, now: float, *, quiet: float) -> bool:
+    """Whether the metrics tell busy from hung just now."""
+    return passive.is_fresh(now, max(quiet, FRESH_SECONDS))
 
 
 def _has_fallen(passive: Passive, load: float | None, since: float) -> bool:

@@ -8,7 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from agent import __version__
-from agent.core.canary import OVERLOAD_FACTOR, hold_back, silence
+from agent.core.canary import OVERLOAD_FACTOR, hold_back, silence, tells
 from agent.core.model import Outcome, Result, Target, error, failure, success
 from agent.core.remembered import CANARY, Saying, canary, canary_answered, canary_failed, canary_sent, passive, say
 from agent.core.settings import PositiveSeconds, Seconds
@@ -146,7 +146,8 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
 
     def deadline(self, target: Target) -> float:
         """Seconds that an answer may take: more where nothing else tells busy from hung."""
-        known = passive(target.seen).is_fresh(asyncio.get_running_loop().time(), self.quiet_seconds)
+        now = asyncio.get_running_loop().time()
+        known = tells(passive(target.seen), now, quiet=self.quiet_seconds)
         return target.timeout if known else self.alone_after(target.timeout)
 
     def alone_after(self, timeout: float) -> float:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.canary import hold_back, silence
+from agent.core.canary import hold_back, silence, tells
 from agent.core.remembered import Canary, Passive, canary_answered, canary_failed, canary_sent
 
 NUMBERS: dict[str, Any] = {"quiet": 30.0, "cooldown": 60.0}
@@ -15,7 +15,7 @@ LATE = canary_failed(canary_sent(None, 40.0), 70.0, overdue=True)
 WRONG = canary_failed(canary_sent(None, 95.0), 96.0, overdue=False)
 
 
-def tells(**given: Any) -> Passive:
+def scraped(**given: Any) -> Passive:
     """Metrics that were scraped a second before 100."""
     return Passive(**{"good_at": 99.0, "in_flight": 0.0, **given})
 
@@ -24,18 +24,18 @@ def tells(**given: Any) -> Passive:
     ("what", "canary", "passive", "hold"),
     [
         ("the first one, nothing known", None, Passive(), ""),
-        ("an idle server", WELL, tells(risen_at=60.0), ""),
-        ("work was seen just now", WELL, tells(risen_at=99.0), "progress"),
-        ("work was seen within quiet_seconds", WELL, tells(risen_at=70.5), "progress"),
-        ("work was seen quiet_seconds ago", WELL, tells(risen_at=70.0), ""),
-        ("before the first answer too", None, tells(risen_at=99.0), "progress"),
-        ("requests wait", WELL, tells(waiting=3.0, in_flight=9.0), "overload"),
-        ("requests wait and work is done", WELL, tells(waiting=3.0, risen_at=99.0), "overload"),
-        ("requests run, none is done, nobody asked", WELL, tells(in_flight=9.0), ""),
-        ("a hang is to be confirmed", WELL, tells(waiting=3.0, in_flight=9.0, confirm=True), ""),
+        ("an idle server", WELL, scraped(risen_at=60.0), ""),
+        ("work was seen just now", WELL, scraped(risen_at=99.0), "progress"),
+        ("work was seen within quiet_seconds", WELL, scraped(risen_at=70.5), "progress"),
+        ("work was seen quiet_seconds ago", WELL, scraped(risen_at=70.0), ""),
+        ("before the first answer too", None, scraped(risen_at=99.0), "progress"),
+        ("requests wait", WELL, scraped(waiting=3.0, in_flight=9.0), "overload"),
+        ("requests wait and work is done", WELL, scraped(waiting=3.0, risen_at=99.0), "overload"),
+        ("requests run, none is done, nobody asked", WELL, scraped(in_flight=9.0), ""),
+        ("a hang is to be confirmed", WELL, scraped(waiting=3.0, in_flight=9.0, confirm=True), ""),
         ("what was scraped long ago is no knowledge", WELL, Passive(good_at=60.0, risen_at=60.0, waiting=9.0), ""),
         ("one was late 30 s ago", LATE, Passive(), "cooldown"),
-        ("a hang is to be confirmed, but not by a heap", LATE, tells(confirm=True), "cooldown"),
+        ("a hang is to be confirmed, but not by a heap", LATE, scraped(confirm=True), "cooldown"),
         ("a wrong answer is no silence", WRONG, Passive(), ""),
     ],
 )
@@ -50,10 +50,10 @@ def test_one_is_held_back_while_it_would_harm_or_tell_nothing(
     [
         ("the cooldown is over", Passive(), None, 130.0, ""),
         ("not quite", Passive(), None, 129.9, "cooldown"),
-        ("the work in flight has fallen", tells(in_flight=3.0), 4.0, 100.0, ""),
-        ("it is the same", tells(in_flight=4.0), 4.0, 100.0, "cooldown"),
+        ("the work in flight has fallen", scraped(in_flight=3.0), 4.0, 100.0, ""),
+        ("it is the same", scraped(in_flight=4.0), 4.0, 100.0, "cooldown"),
         ("it fell before the time-out", Passive(good_at=69.0, in_flight=3.0), 4.0, 75.0, "cooldown"),
-        ("it was not known then", tells(in_flight=0.0), None, 100.0, "cooldown"),
+        ("it was not known then", scraped(in_flight=0.0), None, 100.0, "cooldown"),
     ],
 )
 def test_after_one_that_was_not_answered_the_next_waits(
@@ -63,12 +63,20 @@ def test_after_one_that_was_not_answered_the_next_waits(
 
 
 def test_a_warm_up_is_asked_for_whatever_work_is_seen_until_it_was_answered_once() -> None:
-    working = tells(risen_at=99.0)
+    working = scraped(risen_at=99.0)
     assert hold_back(None, working, 100.0, warm=True, **NUMBERS) == ""
     assert hold_back(WRONG, working, 100.0, warm=True, **NUMBERS) == ""
     assert hold_back(WELL, working, 100.0, warm=True, **NUMBERS) == "progress"
     assert hold_back(LATE, working, 100.0, warm=True, **NUMBERS) == "cooldown"
-    assert hold_back(None, tells(waiting=1.0), 100.0, warm=True, **NUMBERS) == "overload"
+    assert hold_back(None, scraped(waiting=1.0), 100.0, warm=True, **NUMBERS) == "overload"
+
+
+@pytest.mark.parametrize(("quiet", "at", "known"), [(30, 70, True), (30, 69, False), (0, 75, True), (90, 20, True)])
+def test_metrics_tell_for_a_while_however_short_the_quiet_time(quiet: float, at: float, known: bool) -> None:
+    """Without a quiet time a server at work is asked too, and its queue is respected all the same."""
+    assert tells(Passive(good_at=at), 100.0, quiet=quiet) is known
+    waiting = Passive(good_at=at, risen_at=at, waiting=1.0)
+    assert hold_back(None, waiting, 100.0, quiet=quiet, cooldown=60) == ("overload" if known else "")
 
 
 @pytest.mark.parametrize(
