@@ -130,6 +130,8 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
                 canary(target.seen), passive(target.seen), now, load=target.seen.get(_LOAD),
                 quiet=self.quiet_seconds, cooldown=self.cooldown_seconds, warm=self.warm,
             )  # fmt: skip
+            if held == "progress":
+                say(target, Saying())  # whatever an earlier canary met, the server works
             if held:
                 return error("skipped_busy", _HELD[held])
             flight = _Flight(self, target, now)

@@ -278,6 +278,16 @@ async def test_the_container_is_called_hung_until_there_is_an_answer_of_any_kind
     assert [said.state for said in sayings(target.seen).values()] == [""]
 
 
+async def test_nor_is_it_called_hung_once_work_is_seen_again() -> None:
+    method = Inference(path="/p", overload_timeout_seconds=0.1, cooldown_seconds=0)
+    async with behaving(silent) as server:
+        target = server.target()
+        assert (await one(method, target, 0.1)).reason == "timeout"
+        saw(target, risen_at=asyncio.get_running_loop().time())
+        assert (await one(method, target, 0.1)).reason == "skipped_busy"
+    assert [said.state for said in sayings(target.seen).values()] == [""]
+
+
 # -- and when it is not sent ---------------------------------------------------------------------------------------
 
 
