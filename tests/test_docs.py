@@ -26,7 +26,13 @@ DEPLOYED = sorted(path for path in ROOT.glob("deploy/**/*") if path.is_file())
 VARIABLES = {
     *("HEALTH_AGENT_CONFIG", "HEALTH_AGENT_EXEC_IN", "HEALTH_AGENT_THRESHOLD_SEMANTICS"),
     *("HEALTH_AGENT_STARTUP_CHECK", "HEALTH_AGENT_LIVENESS_CHECK", "HEALTH_AGENT_READINESS_CHECK"),
-    *("HEALTH_AGENT_RESTART", "HEALTH_AGENT_RUNTIME", "HEALTH_AGENT_PRESET", "HEALTH_AGENT_CONTAINER"),
+    *(
+        "HEALTH_AGENT_RESTART",
+        "HEALTH_AGENT_RUNTIME",
+        "HEALTH_AGENT_PRESET",
+        "HEALTH_AGENT_MODEL",
+        "HEALTH_AGENT_CONTAINER",
+    ),
     *("HEALTH_AGENT_TARGET_HOST", "HEALTH_AGENT_TARGET_PORT"),
 }
 """The environment's own; all others are scalars of the document, spelt as a path with `__`."""

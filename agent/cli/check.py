@@ -53,8 +53,9 @@ async def check_all(config: Any, container: str | None, kind: str | None) -> lis
     from agent.core.redact import redactor
 
     redact = redactor(config.secrets)
+    memories: dict[str, dict[str, Any]] = {spec.name: {} for spec in config.containers}
     rounds = [
-        _round(spec, check, redact)
+        _round(spec, check, memories[spec.name], redact)
         for spec in config.containers
         if container in {None, spec.name}
         for check in spec.checks()
@@ -63,11 +64,14 @@ async def check_all(config: Any, container: str | None, kind: str | None) -> lis
     return list(await asyncio.gather(*rounds))
 
 
-async def _round(spec: Any, check: Any, redact: Any) -> dict[str, Any]:
+async def _round(spec: Any, check: Any, seen: dict[str, Any], redact: Any) -> dict[str, Any]:
     from agent.core.model import Target
     from agent.engine.worker import look
 
-    target = Target(spec.name, spec.host, spec.port, spec.ports, timeout=check.timeout_seconds, runtime=spec.runtime)
+    target = Target(
+        spec.name, spec.host, spec.port, spec.ports,
+        timeout=check.timeout_seconds, runtime=spec.runtime, seen=seen, check=f"{check.type}/{check.name}",
+    )  # fmt: skip
     result = await look(check, target)
     return {
         "container": spec.name,

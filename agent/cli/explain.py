@@ -42,7 +42,7 @@ def main(args: Namespace) -> int:
         else:
             tell([place])
     where = places(loaded)
-    for problem in (*loaded.warnings, *loaded.exec_nowhere):
+    for problem in (*loaded.warnings, *loaded.exec_nowhere, *loaded.blind_spots):
         name = where.get((problem.file, problem.line, problem.path))
         if name is not None:
             warnings[name].append({"code": problem.code, "path": problem.path, "message": problem.message})

@@ -24,6 +24,7 @@ _SCALARS: Final = {
     "HEALTH_AGENT_TARGET_HOST": "host",
     "HEALTH_AGENT_TARGET_PORT": "port",
     "HEALTH_AGENT_PRESET": "preset",
+    "HEALTH_AGENT_MODEL": "model",
 }
 _INJECTED: Final = re.compile(
     r".*_SERVICE_HOST|.*_SERVICE_PORT|.*_SERVICE_PORT_.*|.*_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"

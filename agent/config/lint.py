@@ -9,12 +9,13 @@ from typing import Final
 
 import msgspec
 
-from agent.core.explain import detect_best, detect_worst, first_probe, startup_budget
+from agent.core.explain import detect_best, detect_worst, first_probe, longest, startup_budget
 from agent.core.model import Check
 from agent.core.settings import Config, Container
 
 LOADING_SECONDS: Final = 120.0  # what even a small model server may take to load, on a cold disk
 READINESS_WINDOW: Final = 30.0  # until a platform with default readiness numbers (3 failures, 10 s) stops routing
+FAR_HIGHER: Final = 6.0  # times the threshold of readiness: then the same request may serve liveness too
 REQUESTS: Final = frozenset({"http_get", "tcp_socket", "grpc", "exec", "inference"})
 """Methods whose answer may just be late; the others have a clock of their own."""
 WORK_PATHS: Final = ("completions", "generate", "predict", "/infer", "embeddings", "invocations")
@@ -106,11 +107,12 @@ def no_startup(container: Container) -> Iterator[Hint]:
 
 
 def startup_short(container: Container) -> Iterator[Hint]:
+    usual = container.load_seconds or LOADING_SECONDS / 2
     for check in container.startup:
-        if startup_budget(check) < LOADING_SECONDS / 2:
+        if startup_budget(check) < usual:
             yield Hint(
-                f"a start that takes longer than {startup_budget(check):g} s is killed; model servers take minutes on "
-                "a cold cache: raise failure_threshold",
+                f"a start that takes longer than {startup_budget(check):g} s is killed, and {usual:g} s are usual on a "
+                "cold cache: raise failure_threshold",
                 check,
                 "failure_threshold",
             )
@@ -127,7 +129,8 @@ def liveness_tcp(container: Container) -> Iterator[Hint]:
 
 def same_request(container: Container) -> Iterator[Hint]:
     for live, ready in product(container.liveness, container.readiness):
-        if live.method == ready.method and live.options == ready.options:
+        far = detect_best(live) >= FAR_HIGHER * max(detect_best(ready), ready.period_seconds)
+        if live.method == ready.method and live.options == ready.options and not far:
             yield Hint(
                 f"it asks the same as readiness {ready.name!r}: whatever makes the server unready restarts it as "
                 "well; ask something cheaper, or give liveness a far higher failure_threshold",
@@ -235,6 +238,19 @@ def liveness_works(container: Container) -> Iterator[Hint]:
             )
 
 
+def canary_alone(container: Container) -> Iterator[Hint]:
+    """Between hung and busy it cannot tell: it waits in the same queue as everybody."""
+    watched = any(check.method == "progress" for check in container.checks())
+    for check in container.liveness:
+        if check.method == "inference" and not watched:
+            yield Hint(
+                f"no progress check tells busy from hung: the canary alone decides, after {longest(check, container):g}"
+                " s, which must be longer than any request waits under load (overload_timeout_seconds)",
+                check,
+                "inference",
+            )
+
+
 def liveness_elsewhere(container: Container) -> Iterator[Hint]:
     for check in container.liveness:
         host = getattr(check.options, "host", None)
@@ -258,7 +274,8 @@ def errors_kill(container: Container) -> Iterator[Hint]:
 
 def readiness_slow(container: Container) -> Iterator[Hint]:
     for check in container.readiness:
-        if detect_worst(check) > 60:
+        # A canary has to be patient; what is dead and not just hung is another check's to see.
+        if detect_worst(check) > 60 and check.method != "inference":
             yield Hint(
                 f"a dead server keeps its traffic for up to {detect_worst(check):g} s; shorten period_seconds",
                 check,
@@ -320,6 +337,7 @@ RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-TIMEOUT-OVER-PERIOD": timeout_over_period,
     "W-PERIOD-SHORT": period_short,
     "W-LIVENESS-WORK": liveness_works,
+    "W-CANARY-ALONE": canary_alone,
     "W-LIVENESS-ELSEWHERE": liveness_elsewhere,
     "W-ERRORS-KILL": errors_kill,
     "W-READINESS-SLOW": readiness_slow,

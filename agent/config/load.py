@@ -10,6 +10,7 @@ from agent.config import compose, compose_files, eas, environment, kubernetes
 from agent.config.decode import Decoder
 from agent.config.hint import listen_port
 from agent.config.kinds import Kind, KindName, kind_of
+from agent.config.laying import over_presets
 from agent.config.merge import merged
 from agent.config.native import build, new_decoder
 from agent.config.parse import parse
@@ -23,13 +24,14 @@ class Loaded(msgspec.Struct, kw_only=True):
     """A usable configuration and what there is to say about it.
 
     ``exec_nowhere`` are commands that nothing here can run: `validate` warns of them, `run` and `check` refuse.
-    ``files`` are the paths that were read.
+    ``blind_spots`` are what the presets cannot see, for `explain`. ``files`` are the paths that were read.
     """
 
     config: Config
     kind: KindName
     warnings: list[Problem]
     exec_nowhere: list[Problem]
+    blind_spots: list[Problem]
     files: tuple[str, ...]
     tree: Node
 
@@ -76,6 +78,7 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
         raise ConfigError(_in_order(problems))
     tree, wrong = environment.overlaid(functools.reduce(merged, filter(None, trees)), found)
     problems += wrong
+    tree, blind_spots = over_presets(decoder, tree, files)
     config, nowhere = build(decoder, tree)
     if problems or config is None:
         raise ConfigError(_in_order(problems))
@@ -84,6 +87,7 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
         kind=read[0].kind.name if read else "environment",
         warnings=_in_order(decoder.warnings),
         exec_nowhere=nowhere,
+        blind_spots=blind_spots,
         files=tuple(files),
         tree=tree,
     )
@@ -169,7 +173,7 @@ def _from_environment(found: Mapping[str, str], problems: list[Problem]) -> Node
     if tree is None:
         message = (
             f"no configuration: give --config FILE, or set {CONFIG_VARIABLE}, or write {DEFAULT_PATH}, "
-            "or set HEALTH_AGENT_LIVENESS_CHECK, _READINESS_CHECK or _STARTUP_CHECK"
+            "or set HEALTH_AGENT_PRESET, _LIVENESS_CHECK, _READINESS_CHECK or _STARTUP_CHECK"
         )
         problems.append(Problem("environment", 0, "", message))
     return tree

@@ -107,6 +107,7 @@ def _container(
         port=fields.port,
         ports=fields.ports,
         runtime=_settled(decoder, runtime.options, fields.name) if runtime else None,
+        load_seconds=fields.load_seconds,
         restart=_restart(decoder, place, restart),
         **built,
     )

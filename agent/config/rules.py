@@ -38,7 +38,7 @@ def check_targets(
 ) -> None:
     """Every network check has a port, and goes to a host that it may go to."""
     for draft in drafts:
-        if draft.choice is None or draft.choice.options is None:
+        if draft.choice is None or draft.choice.options is None or not getattr(draft.choice.options, "dials", True):
             continue
         port = _port(decoder, node, container, draft.choice)
         host = option(draft.choice.options, "host")

@@ -55,7 +55,14 @@ class ContainerFields(msgspec.Struct, frozen=True, kw_only=True):
     )
     port: Annotated[Port | None, Meta(description="default port of its checks")] = None
     ports: Annotated[dict[_PortName, Port], Meta(description="names that are usable wherever a port is")] = {}
-    preset: Annotated[str | None, Meta(description="gives the checks that are not written here")] = None
+    preset: Annotated[
+        str | None,
+        Meta(description="a server's name, or a file of your own; gives the checks that are not written here"),
+    ] = None
+    model: Annotated[str | None, Meta(description="the served model's name, for presets that ask for it")] = None
+    load_seconds: Annotated[
+        PositiveSeconds | None, Meta(description="how long a load usually takes; explain warns of a shorter startup")
+    ] = None
     runtime: Annotated[
         Any,
         Meta(
@@ -89,9 +96,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     containers: Annotated[tuple[ContainerFields, ...], Meta(min_length=1, extra={"kind": "containers"})]
 
 
-LATER: Final[Mapping[type, Mapping[str, Any]]] = {
-    ContainerFields: {"preset": None},
-}
+LATER: Final[Mapping[type, Mapping[str, Any]]] = {}
 """Keys of the documented format that a later version acts on; until then only their default is accepted."""
 
 STAND_INS: Final[Mapping[type, Mapping[str, Any]]] = {Document: {"containers": ()}, ContainerFields: {"name": "?"}}

@@ -12,9 +12,6 @@ from agent.core.settings import Restart
 Why = Literal["", "dry_run", "budget", "backoff", "maintenance", "correlated", "gpu", "impaired", "arming"]
 WHYS: Final[tuple[str, ...]] = tuple(why for why in get_args(Why) if why)
 
-GPU_FLAG: Final = "gpu_action_required"
-"""Key of `Target.seen` at which a gpu check leaves {gpu: "reset" or "drain"} for GPUs that no restart helps."""
-
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What the decision depends on; times are seconds on the engine's clock."""

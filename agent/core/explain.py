@@ -33,7 +33,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def figures(container: Container) -> list[Figures]:
     """Every check of a container, in document order: startup, readiness, liveness."""
     platform_acts = container.restart.action_name == "none"
-    return [_of(check, platform_acts=platform_acts) for check in container.checks()]
+    return [_of(check, longest(check, container), platform_acts=platform_acts) for check in container.checks()]
 
 
 def first_probe(check: Check) -> float:
@@ -48,10 +48,18 @@ def detect_best(check: Check) -> float:
     return (check.failure_threshold - 1) * check.period_seconds
 
 
-def detect_worst(check: Check) -> float:
+def longest(check: Check, container: Container) -> float:
+    """Seconds that one probe may take: more than its time-out for a canary in a container without a progress check."""
+    alone = getattr(check.options, "alone_after", None)
+    if alone is None or any(other.method == "progress" for other in container.checks()):
+        return check.timeout_seconds
+    return float(alone(check.timeout_seconds))
+
+
+def detect_worst(check: Check, timeout: float | None = None) -> float:
     """From a fault that comes just after a probe began, when every probe runs into its timeout."""
-    slowest_round = max(check.period_seconds, check.timeout_seconds)
-    return check.period_seconds + (check.failure_threshold - 1) * slowest_round + check.timeout_seconds
+    timeout = check.timeout_seconds if timeout is None else timeout
+    return check.period_seconds + (check.failure_threshold - 1) * max(check.period_seconds, timeout) + timeout
 
 
 def startup_budget(check: Check) -> float:
@@ -59,8 +67,8 @@ def startup_budget(check: Check) -> float:
     return first_probe(check) + detect_best(check)
 
 
-def _of(check: Check, *, platform_acts: bool) -> Figures:
-    worst = detect_worst(check)
+def _of(check: Check, timeout: float, *, platform_acts: bool) -> Figures:
+    worst = detect_worst(check, timeout)
     startup = check.type is CheckType.STARTUP
     return Figures(
         name=check.name,

@@ -175,6 +175,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     port: int | None = None
     ports: dict[str, int] = msgspec.field(default_factory=dict)
     runtime: Any = None  # a Runtime struct (agent.runtimes) or None
+    load_seconds: float | None = None  # how long its load usually takes, where it is known
     startup: tuple[Check, ...] = ()
     readiness: tuple[Check, ...] = ()
     liveness: tuple[Check, ...] = ()

@@ -1,6 +1,6 @@
 """What the endpoints say: pure functions from what is known of the containers to answers (contract 3)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -114,6 +114,7 @@ class ContainerView(msgspec.Struct, frozen=True, kw_only=True):
     kills_in_a_row: int = 0
     restarts: tuple[Record, ...] = ()
     spared: tuple[Spared, ...] = ()
+    gpus: Mapping[str, str] = {}  # those that are watched: "", or the action that no restart replaces
     budget_remaining: int = 0
     backoff_seconds: float = 0.0
     ended: Ending | None = None

@@ -30,7 +30,7 @@ class Dependencies:
         self.tell = tell
         self.slots = [_slot(check) for check in spec.restart.depends_on]
         self._begun = now
-        self._seen: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}
         self._workers = Workers(f"{spec.name}/depends_on", self, pulse=pulse, lateness=lateness, on_result=_unheard)
 
     def failing(self) -> list[str]:
@@ -39,7 +39,7 @@ class Dependencies:
 
     def employ(self, slot: Slot, delay: float) -> None:
         """Start the worker of a check, ``delay`` seconds from now."""
-        self._workers.employ(slot, target_of(self.spec, slot.check, self._seen), delay)
+        self._workers.employ(slot, target_of(self.spec, slot.check, self.seen), delay)
 
     async def replace(self, spec: Spec) -> None:
         """Take another definition over; an unchanged check goes on, a changed one begins anew."""
@@ -68,6 +68,9 @@ class Dependencies:
     def enter(self, slot: Slot, seen: Seen, now: float) -> bool:  # noqa: ARG002 - the judge's
         slot.state, probe = rules.enter(slot.check, slot.state, seen)
         return probe
+
+    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None:
+        """Nobody asks what they have answered: only what they have published counts."""
 
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None:  # noqa: ARG002 - the judge's
         before = slot.state.published

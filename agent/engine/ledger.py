@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agent.actions import Order
-from agent.core import backoff, brakes, budget, escalation
+from agent.core import backoff, brakes, budget, escalation, gpu
 from agent.core.backoff import BackoffState
 from agent.core.brakes import Situation, Why
 from agent.core.budget import BudgetState
@@ -89,7 +89,7 @@ class Ledger:
             backoff=self.backoff,
             budget=self.budget,
             maintenance=around.maintenance.stands(),
-            gpu=bool(around.container.seen.get(brakes.GPU_FLAG)),
+            gpu=bool(around.container.seen.get(gpu.FLAG)),
             correlated=bool(around.dependencies.failing()),
             correlated_since=self.correlated_since,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from agent.core.gpu import GPUS
 from agent.core.model import Published
 from agent.core.verdict import CheckView, ContainerView, Ending
 from agent.engine.container import Container, Slot
@@ -36,6 +37,7 @@ def view_of(guard: "Guard") -> ContainerView:
         kills_in_a_row=ledger.in_a_row(now),
         restarts=tuple(ledger.records),
         spared=ledger.past.all(),
+        gpus=container.seen.get(GPUS, {}),
         budget_remaining=ledger.left(now),
         backoff_seconds=ledger.waiting(now),
         ended=None if guard.ended is None else Ending(guard.ended.exit_code, guard.ended.oom, guard.ended.detail),

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from agent.core.model import EXHAUSTED, Check, Outcome, Result, Target, error, failure
 from agent.core.state import Seen
@@ -23,7 +23,7 @@ async def look(check: Check, target: Target) -> Result:
     """One round's probe: at most three tries, the next only after an error; ``duration`` is of all of them."""
     clock = asyncio.get_running_loop().time
     begun = clock()
-    for _ in range(TRIES):
+    for _ in range(getattr(check.options, "tries", TRIES)):
         result = await _attempt(check, target)
         if result.outcome is not Outcome.ERROR:
             break
@@ -38,12 +38,16 @@ async def _attempt(check: Check, target: Target) -> Result:
     problem: BaseException | None = None
     try:
         async with deadline:
+            if hasattr(check.options, "deadline"):
+                deadline.reschedule(asyncio.get_running_loop().time() + check.options.deadline(target))
             result = await check.options.probe(target)
     except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - whatever a method raises is the prober's error
         problem = raised
     if told_to_leave():  # it may have kept that to itself
         raise asyncio.CancelledError
     if deadline.expired():  # and whatever came of it came too late
+        if hasattr(check.options, "late"):
+            return _late(check, target)
         if target.reached_body:
             return error("stalled", f"no end of the body within {check.timeout_seconds:g} s")
         if target.in_runtime:
@@ -56,6 +60,15 @@ async def _attempt(check: Check, target: Target) -> Result:
         if result is not None
         else _internal(check, target, problem or TypeError("the method returned no Result"))
     )
+
+
+def _late(check: Check, target: Target) -> Result:
+    """The method's own word for a look that took too long."""
+    try:
+        found: Result = check.options.late(target)
+    except Exception as problem:  # noqa: BLE001 - whatever a method raises is the prober's error
+        return _internal(check, target, problem)
+    return found
 
 
 def told_to_leave() -> bool:
@@ -79,7 +92,13 @@ def _internal(check: Check, target: Target, problem: BaseException) -> Result:
 class Judge(Protocol):
     """Who says whether a round is to probe, and what comes of its outcome: a container, for its checks."""
 
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What its checks remember (agent.core.remembered)."""
+        ...
+
     def view(self, now: float) -> Seen: ...
+    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None: ...
     def enter(self, slot: Slot, seen: Seen, now: float) -> bool: ...
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None: ...
 
@@ -116,14 +135,30 @@ class Worker:
         """Rounds for ever, the first ``delay`` seconds from now, until cancelled."""
         loop = asyncio.get_running_loop()
         grid = Grid(loop.time() + delay, self.slot.check.period_seconds)
-        while True:
-            moment = await self._next_round(grid, loop)
-            try:
-                await self._round(moment)
-            except Exception:
-                # A bug of ours must not end the check for ever: it is counted, told, and the next beat tries again.
-                log.exception("worker.error", extra={"container": self.target.container, "check": self.slot.path})
-                self.slot.record(error("internal", "a bug in the agent, see its log"), time.time())
+        self._tell_method("engage")
+        try:
+            while True:
+                moment = await self._next_round(grid, loop)
+                try:
+                    await self._round(moment)
+                except Exception:
+                    # A bug of ours must not end the check for ever: it is counted, told, and the next beat tries again.
+                    log.exception("worker.error", extra=self._who)
+                    self.slot.record(error("internal", "a bug in the agent, see its log"), time.time())
+        finally:
+            self._tell_method("disengage")
+
+    def _tell_method(self, hook: str) -> None:
+        """What some methods want to know of a worker's life."""
+        try:
+            getattr(self.slot.check.options, hook, lambda: None)()
+        except Exception:
+            log.exception("worker.error", extra=self._who)
+
+    @property
+    def _who(self) -> dict[str, str]:
+        """For the log."""
+        return {"container": self.target.container, "check": self.slot.path}
 
     async def _next_round(self, grid: Grid, loop: asyncio.AbstractEventLoop) -> float:
         """Wait for the trigger or the beat; returns the round's moment on the loop's clock."""
@@ -152,6 +187,7 @@ class Worker:
         seen = judge.view(moment)
         if not judge.enter(slot, seen, moment):
             return
+        self.target.seen, self.target.started = judge.seen, seen.started
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
         bad = result.outcome in (Outcome.FAILURE, Outcome.ERROR)
@@ -164,9 +200,11 @@ class Worker:
         if doubt:
             result = error("internal", doubt).took(result.duration)
         slot.record(result, time.time())
+        judge.remember(slot, seen, result, now)
         self.on_result(slot, result)
-        # An impaired agent says nothing of the target, also where errors count as failures.
-        if not (doubt or ours):
+        # An impaired agent, or a look that was left out, says nothing of the target, also where errors are failures.
+        left_out = result.outcome is Outcome.ERROR and result.reason == "skipped_busy"
+        if not (doubt or ours or left_out):
             judge.finish(slot, seen, result.outcome, now)
 
 

@@ -14,5 +14,9 @@ METHODS: Final[Mapping[str, str]] = {
     "exec": "agent.probes.exec:Exec",
     "grpc": "agent.probes.grpc:Grpc",
     "engine_health": "agent.probes.engine_health:EngineHealth",
+    "progress": "agent.probes.progress:Progress",
+    "inference": "agent.probes.inference:Inference",
+    "process": "agent.probes.process:ProcessCheck",
+    "gpu": "agent.probes.gpu:Gpu",
 }
 """Method name to import string: a module is imported when the configuration uses it."""

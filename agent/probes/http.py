@@ -6,14 +6,14 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.model import Result, Target, failure, success, warning
+from agent.probes.parts.exchange import opened
 from agent.probes.parts.expect import Expect
 from agent.probes.parts.faults import Fault
 from agent.probes.parts.http1 import Head, read_body, read_head
 from agent.probes.parts.names import control_problem, host_problem
 from agent.probes.parts.request import Fields, Header, compose, custom_host, read_fields, written_fields
-from agent.probes.parts.tls import UNVERIFIED, Tls, client_context
+from agent.probes.parts.tls import Tls
 from agent.probes.parts.url import Url, first_url, is_absolute, next_url
-from agent.probes.parts.wire import Wire
 
 _MAX_REQUESTS: Final = 10
 _FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
@@ -90,7 +90,7 @@ class HttpGet(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             data = _request(hop, fields)
         custom = hop.host
         for _ in range(_MAX_REQUESTS):
-            wire = await self._open(hop.url)
+            wire = await opened(hop.url, self.tls)
             try:
                 await wire.send(data)
                 head = await read_head(wire, bodiless=hop.method == "HEAD")
@@ -116,14 +116,6 @@ class HttpGet(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             first = _First(key, hop, fields, b"" if fields is None else _request(hop, fields))
             self.__dict__["_cached"] = first
         return first
-
-    async def _open(self, url: Url) -> Wire:
-        if url.scheme == "http":
-            return await Wire.open(url.host, url.port)
-        options = self.tls or UNVERIFIED
-        context = await client_context(options)
-        name = options.server_name or url.host.partition("%")[0].rstrip(".")
-        return await Wire.open(url.host, url.port, context, name)
 
     async def _judge(self, status: int, body: bytes) -> Result:
         redirect = 300 <= status < 400

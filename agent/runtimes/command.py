@@ -100,6 +100,14 @@ async def run(
     return Finished(status, bytes(kept))
 
 
+def watched(process: "subprocess.Popen[bytes]") -> "asyncio.Future[int | None]":
+    """For a process that lives on, the leader of a session of its own: reaped when it ends, whoever still waits.
+
+    What looks for the server passes its session over meanwhile.
+    """
+    return _watch(process, leave=False)
+
+
 @contextmanager
 def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
     reading, writing = os.pipe()

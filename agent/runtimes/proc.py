@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _DEAD: Final = frozenset("ZXx")
 _LISTEN: Final = "0A"
 _KTHREAD: Final = 0x00200000
@@ -72,6 +73,22 @@ def command_line(pid: int) -> list[str]:
     """Its arguments; empty for kernel threads, zombies and processes that are gone."""
     text = _read(f"/proc/{pid}/cmdline", 65536)
     return text.rstrip("\0").split("\0") if text else []
+
+
+def resident_bytes(pid: int) -> int:
+    """Its resident memory, pages that it shares with others included; 0 where it is gone."""
+    fields = _read(f"/proc/{pid}/statm", 256).split()
+    return int(fields[1]) * _PAGE if len(fields) > 1 else 0
+
+
+def descriptors(pid: int) -> tuple[int, int] | None:
+    """How many file descriptors it has open, and may have; None where the agent may not look, or it is gone."""
+    limits = _read(f"/proc/{pid}/limits", 4096)
+    allowed = next((line.split()[3] for line in limits.splitlines() if line.startswith("Max open files")), "")
+    try:
+        return (len(os.listdir(f"/proc/{pid}/fd")), int(allowed)) if allowed.isdigit() else None  # noqa: PTH208 - as above
+    except _ELSEWHERE:
+        return None
 
 
 def owner(pid: int) -> int | None:

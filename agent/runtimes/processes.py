@@ -42,7 +42,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         return [("", f"exactly one of command_contains, pid_file and port is needed, {told}")]
 
     async def instance(self) -> Instance | None:
-        found = await self._found()
+        found = await self.found()
         return None if found is None else _instance(found)
 
     async def stop(self, signum: int, grace_seconds: float, identity: str = "") -> None:
@@ -52,12 +52,13 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         """
         target = _identified(identity)
         if target is None:
-            found = await self._found()
+            found = await self.found()
             target = None if found is None else (found.pid, found.started)
         if target is not None:
             await stop(*target, signum, grace_seconds)
 
-    async def _found(self) -> proc.Seen | None:
+    async def found(self) -> proc.Seen | None:
+        """The server's process, or None. Raises OSError, with the remedy, where it can't be told."""
         ours = command.sessions()
         while True:
             found = await aside(self, partial(self._find, ours))

@@ -133,8 +133,13 @@ class AgentCollector:
     def collect(self) -> Iterator[Metric]:
         found = Collected()
         self._checks(found)
+        gpus: dict[str, str] = {}
         for view in self._source.views():
             _container(found, view)
+            gpus |= {gpu: action for gpu, action in view.gpus.items() if action or gpu not in gpus}
+        for gpu, needed in gpus.items():
+            for action in ("reset", "drain"):
+                found.add("health_agent_gpu_action_required", needed == action, gpu, action)
         self._counts(found)
         self._agent(found)
         yield from found.families()

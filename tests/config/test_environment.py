@@ -148,12 +148,6 @@ def test_reading_options_by_variable_are_checked() -> None:
     assert problems(DOCUMENT, environ={"HEALTH_AGENT_EXEC_IN": "x"}, options=Options(exec_in="agent")) == []
 
 
-def test_presets_are_not_there_yet() -> None:
-    assert problems(environ={"HEALTH_AGENT_PRESET": "vllm"}) == [
-        "HEALTH_AGENT_PRESET:1: containers[0].preset: not available in this version of the agent, leave it out"
-    ]
-
-
 def test_a_path_looks_like_the_document_says_it() -> None:
     options = config(DOCUMENT, environ={"HEALTH_AGENT_CONTAINERS__0__LIVENESS_CHECK__HTTP_GET__PORT": "8001"})
     assert options.containers[0].liveness[0].options == HttpGet(port=8001)

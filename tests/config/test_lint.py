@@ -33,6 +33,13 @@ class Gauges(msgspec.Struct, frozen=True):
         return 0.0
 
 
+class Canary(msgspec.Struct, frozen=True):
+    """An inference check's options: how long it waits where nothing else tells."""
+
+    def alone_after(self, timeout: float) -> float:
+        return 4 * timeout
+
+
 def check(kind: CheckType, method: str = "http_get", options: Any = None, **numbers: Any) -> Check:
     return Check(name=numbers.pop("name", method), type=kind, method=method, options=options or Ask(), **numbers)
 
@@ -78,6 +85,9 @@ BAD = {
     "W-TIMEOUT-OVER-PERIOD": container(startup(), readiness(), liveness(timeout_seconds=15)),
     "W-PERIOD-SHORT": container(startup(period_seconds=0.5, failure_threshold=600), readiness(), liveness()),
     "W-LIVENESS-WORK": container(startup(), readiness(), liveness(options=Ask("/v1/completions"))),
+    "W-CANARY-ALONE": container(
+        startup(), readiness(), liveness(method="inference", options=Canary(), period_seconds=60, timeout_seconds=30)
+    ),
     "W-LIVENESS-ELSEWHERE": container(startup(), readiness(), liveness(options=Ask(host="redis"))),
     "W-ERRORS-KILL": container(startup(), readiness(), liveness(errors_are_failures=True)),
     "W-READINESS-SLOW": container(startup(), readiness(period_seconds=60), liveness(failure_threshold=30)),
@@ -123,6 +133,19 @@ def test_something_else_at_another_port_is_what_depends_on_is_for() -> None:
 def test_an_eviction_that_is_not_tried_before_the_pod_is_old_enough_is_not_warned_of() -> None:
     armed = acting(action=KubernetesAction(min_pod_age_seconds=300), arm_after_seconds=300)
     assert codes(container(*GOOD, restart=armed)) == []
+
+
+def test_a_canary_beside_a_progress_check_may_decide_and_a_patient_readiness_canary_may_be() -> None:
+    canary = {"method": "inference", "options": Canary(), "period_seconds": 60, "timeout_seconds": 30}
+    watched = container(startup(), readiness(), liveness(**canary), liveness(method="progress", failure_threshold=1))
+    assert codes(watched) == []
+    assert codes(container(startup(), readiness(**canary, failure_threshold=1), liveness())) == []
+
+
+def test_how_long_a_canary_waits_alone_is_told() -> None:
+    (found,) = lint(Config(containers=(BAD["W-CANARY-ALONE"],)))
+    assert "after 120 s" in found.message
+    assert found.path == "containers[0].liveness_check.inference"
 
 
 def test_another_loopback_name_is_not_elsewhere() -> None:

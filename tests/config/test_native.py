@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agent.config import SourceRef, load
 from agent.core.settings import Backoff, Budget, Drain, Log, Restart, Server
+from agent.engine.watch import liveness_address
 from agent.probes.exec import Exec
 from agent.probes.http import HttpGet
 from agent.probes.tcp import TcpSocket
@@ -222,6 +223,14 @@ liveness_check:
         f"config.yaml:8: {method.format(3, 'Broken')}: refused by Broken: nothing pleases me",
         f"config.yaml:9: {method.format(4, 'Raising')}: the options could not be checked: RuntimeError: a bug",
     ]
+
+
+def test_a_process_check_connects_nowhere_so_its_port_is_no_target() -> None:
+    """It needs no port, not even the container's, and the agent's own port is as good as any to find a process by."""
+    text = "containers: [{name: model, liveness_check: [{process: {pid_file: /run/p}}, {process: {port: 9809}}]}]"
+    (container,) = config(text).containers
+    assert [check.failure_threshold for check in container.liveness] == [1, 1]
+    assert liveness_address(container) is None
 
 
 def test_where_finds_the_line_of_a_path_or_of_the_nearest_thing_above_it() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.core.explain import detect_best, detect_worst, figures, first_probe, startup_budget
 from agent.core.model import Check, CheckType
@@ -48,6 +49,23 @@ def test_at_worst_every_probe_runs_into_its_timeout(
 ) -> None:
     numbers = check(period_seconds=period, timeout_seconds=timeout, failure_threshold=threshold)
     assert detect_worst(numbers) == worst
+
+
+class Canary:
+    """An inference check's options."""
+
+    def alone_after(self, timeout: float) -> float:
+        return 4 * timeout
+
+
+def test_a_canary_takes_longer_where_no_progress_check_tells_busy_from_hung() -> None:
+    numbers = {"period_seconds": 60.0, "timeout_seconds": 30.0, "failure_threshold": 2}
+    canary = replace(check(**numbers), method="inference", options=Canary())
+    progress = replace(check(), method="progress", options=object())
+    (alone,) = figures(Container(name="model", liveness=(canary,)))
+    assert alone.detect_worst_seconds == 60 + 120 + 120
+    watched, _ = figures(Container(name="model", liveness=(canary, progress)))
+    assert watched.detect_worst_seconds == 60 + 60 + 30
 
 
 def test_the_startup_budget_begins_with_the_first_probe() -> None:

@@ -239,3 +239,15 @@ def test_the_documentation_names_every_value_of_a_closed_set() -> None:
     text = DOCS.read_text()
     for word in (*STATES, *model.REASONS, *WHYS, *metrics.RESULT.values()):
         assert f"`{word}`" in text, word
+
+
+async def test_a_gpu_is_told_with_what_it_needs_and_once_for_all_containers_that_use_it() -> None:
+    """From 0 on, so that an alert can wait for 1."""
+    source = Known(container("a", gpus={"GPU-1": "drain", "GPU-2": ""}), container("b", gpus={"GPU-1": ""}))
+    samples = await _scrape(source)
+    told = {
+        tuple(sorted(dict(labels).values())): value
+        for (name, labels), value in samples.items()
+        if name == "health_agent_gpu_action_required"
+    }
+    assert told == {("GPU-1", "drain"): 1, ("GPU-1", "reset"): 0, ("GPU-2", "drain"): 0, ("GPU-2", "reset"): 0}

@@ -77,22 +77,22 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Whether the status is one of those listed; None where none are."""
         return None if self.status is None else any(low <= status <= high for low, high in self._ranges)
 
-    async def unmet(self, body: bytes) -> str | None:
+    async def unmet(self, body: bytes, limit: int = MAX_BODY) -> str | None:
         """Which expectation of the body fails, without a word of the body itself; None when all hold.
 
-        Raises OSError where a regular expression could not be tried.
+        ``limit`` is how much of a body was read at most. Raises OSError where a regular expression could not be tried.
         """
         if self.body_contains is not None and self.body_contains.encode() not in body:
             return "body_contains: the text is not in the body"
-        if self.json is not None and (unmet := self._unmet_json(body)) is not None:
+        if self.json is not None and (unmet := self._unmet_json(body, limit)) is not None:
             return unmet
         if self.body_regex is not None and not await _found(self.body_regex, body):
             return "body_regex: not found in the body"
         return None
 
-    def _unmet_json(self, body: bytes) -> str | None:
-        if len(body) >= MAX_BODY:
-            return f"json: the body is longer than the {MAX_BODY} bytes that are read"
+    def _unmet_json(self, body: bytes, limit: int) -> str | None:
+        if len(body) >= limit:
+            return f"json: the body is longer than the {limit} bytes that are read"
         try:
             document = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

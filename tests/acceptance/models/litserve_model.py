@@ -1,4 +1,4 @@
-"""A model for a real LitServe server: squares a number; loads as slowly, and hangs as long, as the environment says."""
+"""A model for a real LitServe server: squares a number; how slowly, and how long it hangs, the environment says."""
 
 import os
 import sys
