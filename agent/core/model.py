@@ -91,6 +91,10 @@ def error(reason: Reason, detail: str = "") -> Result:
 class Target:
     """Where one check looks, and what its method may remember of this instance.
 
+    ``check`` is its TYPE/NAME. ``seen`` is new with each instance and shared by the container's checks; what they read
+    there of each other is in `agent.core.remembered`. ``started``: every startup check of the instance has succeeded;
+    the worker keeps both of them current.
+
     ``reached_body`` is set by a method once the target has answered and only the body is still to come: the worker's
     own deadline is then an error, not a failure (probe-semantics 2.1, point 7). ``in_runtime`` is set by a method while
     it waits for the runtime and not yet for the target: an engine that does not answer is an error too. ``so_far`` is
@@ -99,8 +103,8 @@ class Target:
     """
 
     __slots__ = (
-        "container", "host", "impaired", "in_runtime", "port", "ports", "reached_body", "runtime", "seen", "so_far",
-        "timeout",
+        "check", "container", "host", "impaired", "in_runtime", "port", "ports", "reached_body", "runtime", "seen",
+        "so_far", "started", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +117,7 @@ class Target:
         timeout: float = 1.0,
         runtime: Any = None,
         seen: dict[str, Any] | None = None,
+        check: str = "",
     ) -> None:
         self.container = container
         self.host = host
@@ -121,6 +126,8 @@ class Target:
         self.timeout = timeout  # seconds; the worker enforces it, a method may tell it to a peer
         self.runtime = runtime
         self.seen: dict[str, Any] = {} if seen is None else seen  # new with each instance
+        self.check = check
+        self.started = True
         self.reached_body = False
         self.in_runtime = False
         self.impaired = False
@@ -144,7 +151,8 @@ class Target:
 class Method(Protocol):
     """A way to look at a target: a frozen struct whose fields are its options.
 
-    Optional class attributes: ``default_timeout_seconds`` (1.0) and ``default_failure_threshold`` (3).
+    Optional class attributes: ``default_timeout_seconds`` (1.0) and ``default_failure_threshold`` (3). Optional too:
+    ``def late(self, target) -> Result``, what it means that the worker's deadline ended the look; without it a failure.
 
     Optional is also ``async def in_flight(self, target: Target) -> float | None``: the requests that the server has
     running or waiting now, as its own gauges say; None where they can't be read. A drain asks for it once a second,

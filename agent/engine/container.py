@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from agent.core import state as rules
 from agent.core.model import Check, CheckType, Outcome, Published, Result
+from agent.core.remembered import Answer, note_answer, sayings
 from agent.core.settings import Container as Spec
 from agent.core.state import ProbeState, Seen
 from agent.engine.stats import CheckStats
@@ -91,7 +92,7 @@ class Container:
         self.wanted: Slot | None = None  # a kill wanted by this check was not permitted and is still wanted
         self.started_at = 0.0
         self.killed_at: float | None = None
-        self.seen: dict[str, Any] = {}  # what methods remember of this instance
+        self.seen: dict[str, Any] = {}  # what methods remember of this instance (agent.core.remembered)
         self._public: dict[CheckType, tuple[int, Published]] = {}
 
     @property
@@ -120,6 +121,14 @@ class Container:
             self._announce(slot, now)
             self._recompute(now)
         return probe
+
+    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None:
+        """A round that began with ``seen`` has ended: the other checks may read its answer."""
+        if seen.instance != self.instance:
+            return
+        note_answer(self.seen, slot.path, Answer(slot.check.method, result, now))
+        if sayings(self.seen):  # the only way in which a mere result changes the status
+            self._recompute(now)
 
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None:
         """End a round that began with ``seen``. One that outlived its instance, or its kill, says nothing."""
@@ -174,7 +183,7 @@ class Container:
         self.ever_started = self.ordered = False
         self.asked = self.wanted = None
         self.started_at = now if started_at is None else started_at
-        self.seen.clear()
+        self.seen = {}  # a new one: a round that outlives its instance still writes into the old one
         for slot in self.slots:
             slot.last = slot.last_time = None  # what was seen of the old instance stays in the history
         self._recompute(now)
@@ -293,9 +302,14 @@ class Container:
     def _all(self, kind: CheckType) -> bool:
         return all(self.published(slot) is Published.SUCCESS for slot in self._of(kind))
 
+    def _is_held_unready(self) -> bool:
+        """Whether a check says that the container is not to be used, whatever its type and result."""
+        said = sayings(self.seen)
+        return any(said[slot.path].unready for slot in self.slots if slot.path in said)
+
     def _recompute(self, now: float, *, first: bool = False) -> None:
         started = self.running and self._all(CheckType.STARTUP)
-        ready = started and not self.is_asked and self._all(CheckType.READINESS)
+        ready = started and not self.is_asked and self._all(CheckType.READINESS) and not self._is_held_unready()
         was_started, was_ready = self.started, self.ready
         self.started, self.ready = started, ready
         self.ever_started = self.ever_started or started

@@ -44,6 +44,8 @@ async def _attempt(check: Check, target: Target) -> Result:
     if told_to_leave():  # it may have kept that to itself
         raise asyncio.CancelledError
     if deadline.expired():  # and whatever came of it came too late
+        if hasattr(check.options, "late"):
+            return _late(check, target)
         if target.reached_body:
             return error("stalled", f"no end of the body within {check.timeout_seconds:g} s")
         if target.in_runtime:
@@ -56,6 +58,15 @@ async def _attempt(check: Check, target: Target) -> Result:
         if result is not None
         else _internal(check, target, problem or TypeError("the method returned no Result"))
     )
+
+
+def _late(check: Check, target: Target) -> Result:
+    """The method's own word for a look that took too long."""
+    try:
+        found: Result = check.options.late(target)
+    except Exception as problem:  # noqa: BLE001 - whatever a method raises is the prober's error
+        return _internal(check, target, problem)
+    return found
 
 
 def told_to_leave() -> bool:
@@ -152,6 +163,7 @@ class Worker:
         seen = judge.view(moment)
         if not judge.enter(slot, seen, moment):
             return
+        self.target.seen, self.target.started = container.seen, seen.started
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
         bad = result.outcome in (Outcome.FAILURE, Outcome.ERROR)
@@ -164,6 +176,7 @@ class Worker:
         if doubt:
             result = error("internal", doubt).took(result.duration)
         slot.record(result, time.time())
+        container.remember(slot, seen, result, now)
         self.on_result(slot, result)
         # An impaired agent says nothing of the target, also where errors count as failures.
         if not (doubt or ours):

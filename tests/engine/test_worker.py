@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import CheckType, Published, Result, Target, success
+from agent.core.model import CheckType, Published, Result, Target, success, warning
+from agent.core.remembered import Saying, say
 from agent.engine.container import Container, Sentence, Slot
 from agent.engine.pulse import Pulse
 from agent.engine.stats import LATENESS_BUCKETS, Histogram
+from agent.engine.watch import Sign
 from agent.engine.worker import Worker, look
 from tests.engine.scripted import Acts, Letters, at, check, container, guarded
 from tests.virtual import run_virtual, virtual_loop
@@ -401,3 +403,94 @@ def test_look_once_can_be_used_alone() -> None:
         return await look(check("liveness", Letters("us", takes=0.5)), Target("model", "127.0.0.1"))
 
     assert run_virtual(work).duration == 1.0
+
+
+class Says:
+    """A method that says ``saying`` of its container, and succeeds."""
+
+    def __init__(self) -> None:
+        self.saying = Saying()
+
+    async def probe(self, target: Target) -> Result:
+        say(target, self.saying)
+        return success()
+
+
+def test_what_a_check_says_of_the_container_takes_readiness_away_and_gives_it_back() -> None:
+    """Whatever the check's type and result; and not beyond the check's own end, or the instance's."""
+
+    async def work() -> None:
+        method = Says()
+        spec = container(check("liveness", method, name="progress"), check("readiness", Letters("s")))
+        async with guarded(spec) as ward:
+            await at(1)
+            assert ward.view.ready
+            method.saying = Saying("stalling", unready=True)
+            await at(11)
+            assert not ward.view.ready
+            assert [c.published for c in ward.view.checks] == [Published.SUCCESS, Published.SUCCESS]
+            method.saying = Saying("working")
+            await at(21)
+            assert ward.view.ready
+            method.saying = Saying("stalling", unready=True)
+            await at(31)
+            assert not ward.view.ready
+            await ward.guard.replace(container(check("readiness", Letters("s"))))
+            assert ward.view.ready, "a check that is gone has nothing to say"
+
+    run_virtual(work)
+
+
+def test_what_was_said_of_an_instance_is_forgotten_with_it() -> None:
+    async def work() -> None:
+        method = Says()
+        method.saying = Saying("stalling", unready=True)
+        async with guarded(container(check("liveness", method, period_seconds=100))) as ward:
+            await at(1)
+            assert not ward.view.ready
+            ward.guard.seen(Sign("test"))
+            assert ward.view.ready
+
+    run_virtual(work)
+
+
+class Late(Letters):
+    """A method that has a word of its own for a look that took too long."""
+
+    def late(self, target: Target) -> Result:
+        if target.timeout == 7:
+            raise ZeroDivisionError("a bug in the method")
+        return warning("blind", f"after {target.timeout:g} s")
+
+
+@pytest.mark.parametrize("letters", ["h", "b", "i"])
+def test_a_method_may_say_itself_what_its_deadline_means(letters: str) -> None:
+    """Also where it had reached the body, and whatever it makes of being cancelled; once, since it is no error."""
+
+    async def work() -> Result:
+        return await look(check("liveness", Late(letters), timeout_seconds=2), Target("model", "h", timeout=2))
+
+    found = run_virtual(work)
+    assert (found.outcome, found.reason, found.detail, found.duration) == ("warning", "blind", "after 2 s", 2.0)
+
+
+def test_a_bug_in_that_word_is_the_probers_error() -> None:
+    async def work() -> Result:
+        return await look(check("liveness", Late("h"), timeout_seconds=2), Target("model", "h", timeout=7))
+
+    assert run_virtual(work).reason == "internal"
+
+
+def test_a_round_that_outlives_its_instance_leaves_nothing_in_the_next() -> None:
+    async def work() -> None:
+        method = Letters("s", takes=5)
+        live = check("liveness", method, timeout_seconds=9)
+        async with guarded(container(live, check("readiness", Letters("s")))) as ward:
+            await at(2)
+            ward.guard.seen(Sign("test"))
+            await at(6)
+            assert "liveness/it" not in ward.container.seen["answers"]
+            await at(16)
+            assert ward.container.seen["answers"]["liveness/it"].at == 15.0
+
+    run_virtual(work)
