@@ -31,7 +31,7 @@ class Table(msgspec.Struct, frozen=True):
         return key in self.names or key in self.later or (self.third_party and ":" in key)
 
 
-CHECKS: Final = Table("method", METHODS, frozenset({"inference", "progress", "process", "gpu"}), "probe")
+CHECKS: Final = Table("method", METHODS, frozenset({"inference", "process", "gpu"}), "probe")
 ACTION: Final = Table("action", ACTIONS, frozenset(), "act")
 HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, frozenset(), "act", False)
 RUNTIME: Final = Table("runtime", RUNTIMES, frozenset(), "instance", False)

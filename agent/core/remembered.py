@@ -4,7 +4,8 @@
 
 - `ANSWERS`: the engine, after every round: each check's last `Answer`, by TYPE/NAME;
 - `SAYINGS`: a method, by `say`: what it says of the whole container beyond its Result, by TYPE/NAME;
-- `CANARY`: the `inference` method: its `Canary`.
+- `CANARY`: the `inference` method: its `Canary`;
+- `PASSIVE`: the `progress` method, after every scrape: what the server's metrics tell, as a `Passive`.
 
 All times are seconds on the event loop's clock, which is the engine's.
 """
@@ -19,6 +20,7 @@ from agent.core.model import Outcome, Result, Target
 ANSWERS: Final = "answers"
 SAYINGS: Final = "sayings"
 CANARY: Final = "canary"
+PASSIVE: Final = "passive"
 
 Seen = Mapping[str, Any]
 
@@ -61,6 +63,22 @@ class Canary(msgspec.Struct, frozen=True, gc=False):
     in_flight: bool = False
 
 
+class Passive(msgspec.Struct, frozen=True, gc=False):
+    """What the server's metrics tell without asking it for work; the canary keeps out of its way by it.
+
+    ``confirm``: work without progress has been seen for a while, and whoever looks wants to know what it means.
+    """
+
+    good_at: float | None = None  # the newest scrape that held what is looked for
+    risen_at: float | None = None  # when work was last seen to be done
+    in_flight: float | None = None  # running and waiting
+    waiting: float = 0.0
+    confirm: bool = False
+
+    def is_fresh(self, now: float, within: float) -> bool:
+        return self.good_at is not None and now - self.good_at <= within
+
+
 def canary_sent(before: Canary | None, now: float) -> Canary:
     """One is sent; what the one before came to stands until this one has ended."""
     if before is None:
@@ -78,8 +96,17 @@ def canary_failed(before: Canary, now: float, *, overdue: bool) -> Canary:
     return Canary(before.sent_at, before.answered_at, now, before.sent_at if overdue else None)
 
 
+_NOTHING: Final = Passive()
+
+
 def canary(seen: Seen) -> Canary | None:
     found: Canary | None = seen.get(CANARY)
+    return found
+
+
+def passive(seen: Seen) -> Passive:
+    """What is known of the server's work; nothing where no check looks, or none has found it yet."""
+    found: Passive = seen.get(PASSIVE, _NOTHING)
     return found
 
 

@@ -1,10 +1,38 @@
-"""Reads what tells a process from its successor out of a Prometheus exposition: its start time and its counters."""
+"""Reads a Prometheus or OpenMetrics exposition: single series by their exact names, and what tells processes apart."""
 
-from math import isnan
+import re
+from collections.abc import Iterator
+from math import isfinite
+from typing import Final, NamedTuple
 
 import msgspec
 
-MAX_COUNTERS = 2000  # kept of one exposition; more of them would tell nothing new
+START_TIME: Final = "process_start_time_seconds"
+MAX_COUNTERS: Final = 2000  # kept of one exposition for a marker; more of them would tell nothing new
+MAX_SAMPLES: Final = 5000  # taken of one name; so many series of one name are a mistake of the exporter
+MAX_LINE: Final = 65536  # bytes; a longer line is no sample
+
+Labels = tuple[tuple[str, str], ...]
+
+# Name, labels, value; whatever follows is a timestamp or an exemplar. A label's value may hold braces and blanks.
+# The quantifiers are possessive, so that no hostile line costs more than its length.
+_SAMPLE: Final = re.compile(
+    r"[ \t]*+([A-Za-z_:][A-Za-z0-9_:]*+)[ \t]*+"
+    r'(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*+")*+)\})?[ \t]*+([^ \t#{]++)(?:[ \t\r]|\Z)'
+)
+_LABEL: Final = re.compile(r'[ \t]*+([A-Za-z_][A-Za-z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"[ \t]*+(?:,|\Z)')
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+(?:[eE][+-]?[0-9]++)?|\.[0-9]++(?:[eE][+-]?[0-9]++)?)")
+_ESCAPES: Final = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
+_ESCAPED: Final = re.compile(r'\\[\\"n]')
+
+
+class Sample(NamedTuple):
+    """One sample with a finite value. ``series`` is name and labels as written: what tells it from every other one."""
+
+    name: str
+    labels: Labels
+    value: float
+    series: str
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -12,6 +40,40 @@ class Marker(msgspec.Struct, frozen=True):
 
     started: float | None = None
     counters: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+def samples_of(exposition: bytes, name: str) -> Iterator[Sample]:
+    """Every finite sample of exactly this name, `_total` or `_count` included, without a look at the other lines.
+
+    Only lines of the name are read: in ten megabytes the search is what costs, and it is the machine's own. NaN and
+    infinities are left out: they tell nothing.
+    """
+    wanted = b"\n" + name.encode()
+    at = -1 if exposition.startswith(wanted[1:]) else exposition.find(wanted)
+    for _ in range(MAX_SAMPLES):
+        if at < 0 and not exposition.startswith(wanted[1:]):
+            return
+        end = exposition.find(b"\n", at + 1)
+        line = exposition[at + 1 : end if end >= 0 else None]
+        found = parse(line.decode("utf-8", "replace")) if len(line) <= MAX_LINE else None
+        if found is not None and found.name == name:
+            yield found
+        at = exposition.find(wanted, at + 1)
+        if at < 0:
+            return
+
+
+def parse(line: str) -> Sample | None:
+    """The sample of one line; None where it is a comment, is malformed, or its value tells nothing."""
+    found = _SAMPLE.match(line)
+    if found is None:
+        return None
+    name, written, number = found.groups()
+    value = _number(number)
+    labels = () if written is None else _labels(written)
+    if value is None or labels is None:
+        return None
+    return Sample(name, labels, value, name if written is None else f"{name}{{{written}}}")
 
 
 def marker(exposition: str) -> Marker | None:
@@ -24,15 +86,17 @@ def marker(exposition: str) -> Marker | None:
             name, _, kind = line[7:].strip().partition(" ")
             kinds[name] = kind
             continue
-        series, rest = _split(line)
-        value = _number(rest)
-        if value is None:
+        name = line.partition("{")[0].partition(" ")[0]  # cheap, and enough to pass most lines over
+        is_counter = "counter" in (kinds.get(name), kinds.get(name.removesuffix("_total")))
+        if name != START_TIME and not (is_counter and len(counters) < MAX_COUNTERS):
             continue
-        name = series.partition("{")[0]
-        if name == "process_start_time_seconds":
-            started = value
-        elif len(counters) < MAX_COUNTERS and "counter" in (kinds.get(name), kinds.get(name.removesuffix("_total"))):
-            counters[series] = value
+        found = parse(line)
+        if found is None:
+            continue
+        if name == START_TIME:
+            started = found.value
+        else:
+            counters[found.series] = found.value
     return Marker(started, counters) if started is not None or counters else None
 
 
@@ -43,20 +107,26 @@ def is_another(before: Marker, now: Marker) -> bool:
     return any(value < before.counters.get(series, value) for series, value in now.counters.items())
 
 
-def _split(line: str) -> tuple[str, str]:
-    """Name and labels, and what follows them; a label's value may hold blanks and braces, a number neither."""
-    if "}" in line:
-        series, _, rest = line.rpartition("}")
-        return f"{series}}}", rest
-    name, _, rest = line.partition(" ")
-    return name, rest
+def _labels(text: str) -> Labels | None:
+    """The labels between the braces, or None where they are malformed."""
+    labels: list[tuple[str, str]] = []
+    at = 0
+    while at < len(text):
+        found = _LABEL.match(text, at)
+        if found is None:
+            return None if text[at:].strip() else tuple(labels)
+        labels.append((found[1], _ESCAPED.sub(_unescaped, found[2]) if "\\" in found[2] else found[2]))
+        at = found.end()
+    return tuple(labels)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPES[found[0]]
 
 
 def _number(text: str) -> float | None:
-    """The value before an optional timestamp; NaN tells nothing."""
-    words = text.split()
-    try:
-        value = float(words[0]) if words else None
-    except ValueError:
+    """A finite decimal number; Python's own reading is wider than the format (underscores, other scripts' digits)."""
+    if _NUMBER.fullmatch(text) is None:
         return None
-    return None if value is None or isnan(value) else value
+    value = float(text)
+    return value if isfinite(value) else None

@@ -215,7 +215,8 @@ class Guard:
 
     def _on_result(self, slot: Slot, result: Result) -> None:
         self.remedy.ledger.past.observe(slot, result)
-        if self.remedy.busy and result.outcome in (Outcome.SUCCESS, Outcome.WARNING) and self._at_address(slot):
+        accepted = result.outcome in (Outcome.SUCCESS, Outcome.WARNING) and result.reason != "blind"
+        if self.remedy.busy and accepted and self._at_address(slot):
             # A probe may be the first to be accepted: the edge as well, before the recovery withdraws everything.
             self.watch.edge, seen = signs.accepted(self.watch.edge)
             if seen and self.container.ever_started and self.watch.known is None:

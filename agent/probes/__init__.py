@@ -14,5 +14,6 @@ METHODS: Final[Mapping[str, str]] = {
     "exec": "agent.probes.exec:Exec",
     "grpc": "agent.probes.grpc:Grpc",
     "engine_health": "agent.probes.engine_health:EngineHealth",
+    "progress": "agent.probes.progress:Progress",
 }
 """Method name to import string: a module is imported when the configuration uses it."""
