@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from agent.core import state as rules
 from agent.core.model import Check, Outcome, Published, Result
+from agent.core.remembered import Answer, note_answer
 from agent.core.settings import Container as Spec
 from agent.core.state import ProbeState, Seen
 from agent.engine.container import Slot
@@ -30,7 +31,7 @@ class Dependencies:
         self.tell = tell
         self.slots = [_slot(check) for check in spec.restart.depends_on]
         self._begun = now
-        self._seen: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}
         self._workers = Workers(f"{spec.name}/depends_on", self, pulse=pulse, lateness=lateness, on_result=_unheard)
 
     def failing(self) -> list[str]:
@@ -39,7 +40,7 @@ class Dependencies:
 
     def employ(self, slot: Slot, delay: float) -> None:
         """Start the worker of a check, ``delay`` seconds from now."""
-        self._workers.employ(slot, target_of(self.spec, slot.check, self._seen), delay)
+        self._workers.employ(slot, target_of(self.spec, slot.check, self.seen), delay)
 
     async def replace(self, spec: Spec) -> None:
         """Take another definition over; an unchanged check goes on, a changed one begins anew."""
@@ -68,6 +69,9 @@ class Dependencies:
     def enter(self, slot: Slot, seen: Seen, now: float) -> bool:  # noqa: ARG002 - the judge's
         slot.state, probe = rules.enter(slot.check, slot.state, seen)
         return probe
+
+    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None:  # noqa: ARG002 - the judge's
+        note_answer(self.seen, slot.path, Answer(slot.check.method, result, now))
 
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None:  # noqa: ARG002 - the judge's
         before = slot.state.published

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from agent.core.model import EXHAUSTED, Check, Outcome, Result, Target, error, failure
 from agent.core.state import Seen
@@ -90,8 +90,11 @@ def _internal(check: Check, target: Target, problem: BaseException) -> Result:
 class Judge(Protocol):
     """Who says whether a round is to probe, and what comes of its outcome: a container, for its checks."""
 
+    seen: dict[str, Any]  # what its checks' methods remember (agent.core.remembered)
+
     def view(self, now: float) -> Seen: ...
     def enter(self, slot: Slot, seen: Seen, now: float) -> bool: ...
+    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None: ...
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None: ...
 
 
@@ -163,7 +166,7 @@ class Worker:
         seen = judge.view(moment)
         if not judge.enter(slot, seen, moment):
             return
-        self.target.seen, self.target.started = container.seen, seen.started
+        self.target.seen, self.target.started = judge.seen, seen.started
         result = await look(slot.check, self.target)
         now = asyncio.get_running_loop().time()
         bad = result.outcome in (Outcome.FAILURE, Outcome.ERROR)
@@ -176,7 +179,7 @@ class Worker:
         if doubt:
             result = error("internal", doubt).took(result.duration)
         slot.record(result, time.time())
-        container.remember(slot, seen, result, now)
+        judge.remember(slot, seen, result, now)
         self.on_result(slot, result)
         # An impaired agent says nothing of the target, also where errors count as failures.
         if not (doubt or ours):

@@ -21,9 +21,9 @@ BEYOND = {
     "docker-cert-path-over-unix", "docker-host-relative", "docker-project-without-service",
     "docker-with-two-containers", "docker-without-runtime", "duplicate-key", "empty-program",
     "engine-health-without-runtime", "exit-without-state-file", "header-name-wrong", "host-not-allowed",
-    "own-listener", "port-missing", "port-name-unknown", "port-name-without-names", "quoted-number", "regex-wrong",
-    "kubernetes-without-runtime", "runtime-without-a-way", "signal-unknown", "signal-without-runtime",
-    "third-party-missing", "third-party-no-struct", "variable-unclosed", "variable-unset",
+    "own-listener", "port-missing", "port-name-unknown", "port-name-without-names", "progress-of-a-query",
+    "quoted-number", "regex-wrong", "kubernetes-without-runtime", "runtime-without-a-way", "signal-unknown",
+    "signal-without-runtime", "third-party-missing", "third-party-no-struct", "variable-unclosed", "variable-unset",
 }  # fmt: skip
 """Mistakes that lie between keys, or within strings, where no schema sees them."""
 
