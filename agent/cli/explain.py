@@ -93,8 +93,17 @@ def timeline(container: Container, numbers: list[Figures]) -> list[str]:
     """What happens to the container, in plain language and in order."""
     startup = [one for one in numbers if one.type is CheckType.STARTUP]
     readiness = [one for one in numbers if one.type is CheckType.READINESS]
-    liveness = [one for one in numbers if one.type is CheckType.LIVENESS]
-    return [*_start(startup, readiness), *_fault(readiness, liveness), *_restart(container, liveness or startup)]
+    # A progress check's own clock is told in a sentence of its own; its rounds say nothing of when a hang is seen.
+    liveness = [one for one in numbers if one.type is CheckType.LIVENESS and one.method != "progress"]
+    hang = _hang(container)
+    if not liveness and not hang:
+        hang = ["fault: there is no liveness check, a started server is never restarted"]
+    return [
+        *_start(startup, readiness),
+        *_fault(readiness, liveness),
+        *hang,
+        *_restart(container, liveness or startup),
+    ]
 
 
 def _start(startup: list[Figures], readiness: list[Figures]) -> list[str]:
@@ -115,8 +124,27 @@ def _fault(readiness: list[Figures], liveness: list[Figures]) -> list[str]:
         lines.append(f"fault: {_span(readiness)} after it, no more traffic (not ready)")
     if liveness:
         lines.append(f"fault: {_span(liveness)} after it, to be restarted (not live)")
-    else:
-        lines.append("fault: there is no liveness check, a started server is never restarted")
+    return lines
+
+
+def _hang(container: Container) -> list[str]:
+    """What a progress check adds to the figures of a fault, which a server that hangs does not show."""
+    lines = []
+    for check in container.checks():
+        if check.method == "progress":
+            options = check.options
+            step = options.max_step_seconds
+            longer = "" if step is None else f", or 1.2 times the longest step of {_seconds(step)}"
+            lines.append(
+                f"hang: after {_seconds(options.warn_after_seconds)} of work in flight without progress, no more "
+                f"traffic (not ready); after {_seconds(options.hung_after_seconds)}{longer}, {check.type} fails; later "
+                "where such pauses are usual, 1800 s at most"
+            )
+    if lines and not any(check.method == "inference" for check in container.checks()):
+        lines.append(
+            "hang: not seen where the metrics themselves read zero, nor where nothing new arrives; an inference check "
+            "(a canary) sees both"
+        )
     return lines
 
 

@@ -9,25 +9,16 @@ from typing import Final
 
 import msgspec
 
+from agent.config import lint_progress
+from agent.config.hints import REQUESTS, Hint
 from agent.core.explain import detect_best, detect_worst, first_probe, longest, startup_budget
-from agent.core.model import Check
 from agent.core.settings import Config, Container
 
 LOADING_SECONDS: Final = 120.0  # what even a small model server may take to load, on a cold disk
 READINESS_WINDOW: Final = 30.0  # until a platform with default readiness numbers (3 failures, 10 s) stops routing
 FAR_HIGHER: Final = 6.0  # times the threshold of readiness: then the same request may serve liveness too
-REQUESTS: Final = frozenset({"http_get", "tcp_socket", "grpc", "exec", "inference"})
-"""Methods whose answer may just be late; the others have a clock of their own."""
 WORK_PATHS: Final = ("completions", "generate", "predict", "/infer", "embeddings", "invocations")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class Hint(msgspec.Struct, frozen=True):
-    """What a rule found: about a check, or about a field of the container, or the container as a whole."""
-
-    message: str
-    check: Check | None = None
-    field: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -345,5 +336,11 @@ RULES: Final[dict[str, Callable[[Container], Iterator[Hint]]]] = {
     "W-BUDGET-NONE": budget_none,
     "W-GRACE-SHORT": grace_short,
     "W-EVICTION-YOUNG": eviction_young,
+    "W-PROGRESS-ALONE": lint_progress.alone,
+    "W-PROGRESS-PERIOD": lint_progress.period,
+    "W-PROGRESS-WARN": lint_progress.warn,
+    "W-PROGRESS-STEP": lint_progress.step,
+    "W-PROGRESS-EAGER": lint_progress.eager,
+    "W-PROGRESS-GAUGES": lint_progress.gauges,
 }
 """Code to rule. Codes are public: people look for them and filter by them."""

@@ -68,6 +68,11 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     duration: float = 0.0
 
+    @property
+    def reached(self) -> bool:
+        """Whether the target was there: a progress check that was refused warns all the same (`blind`)."""
+        return self.outcome in (Outcome.SUCCESS, Outcome.WARNING) and self.reason != "blind"
+
     def took(self, seconds: float) -> "Result":
         return Result(self.outcome, self.reason, self.detail, seconds)
 

@@ -19,6 +19,7 @@ from agent.core.remembered import Canary
 from agent.core.timing import reached
 
 LOOKS: Final = 3  # good scrapes that must have seen a stall, and refusals in a row that make a server down
+JITTER: Final = 0.05  # seconds by which a scrape may begin early or late
 SAFETY: Final = 1.2  # on the longest step that was declared
 
 Condition = Literal["starting", "idle", "working", "stalling", "hung", "unresponsive", "blind", "down"]
@@ -43,7 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stall(msgspec.Struct, frozen=True, gc=False):
-    """Work in flight and no progress: for how long by the stall clock, and on how many good scrapes since when.
+    """Work in flight and no progress: for how long by the stall clock, and seen on how many good scrapes.
 
     ``evident`` is the part of it during which something has shown that work was arriving: a single request that comes
     and goes beside a gauge that is stuck above zero is not enough. ``floor`` is the least work in flight since it
@@ -52,7 +53,6 @@ class Stall(msgspec.Struct, frozen=True, gc=False):
 
     seconds: float
     looks: int
-    since: float
     floor: float = 0.0
     arrived: bool = False
     evident: float = 0.0
@@ -93,7 +93,7 @@ def threshold(rule: Rule, gaps: Gaps, now: float) -> float:
 
 
 def scraped(rule: Rule, before: State, reading: Reading, at: float, *, canary: Canary | None, started: bool) -> State:
-    """After a good scrape. One without any of the series is no information: nothing is learnt and nothing judged."""
+    """After a good scrape that began ``at``; one without any of the series is no information and judges nothing."""
     if not reading.engines:
         verdict = Verdict("blind", detail="none of the series was found: is it this server, and the right path?")
         return replace(before, bad_since=blind_since(before, at), refusals=0, verdict=verdict)
@@ -142,7 +142,7 @@ def missed(
         verdict = Verdict("down", was.stalled, was.unready, f"refused {refusals} times in a row: {why}")
     elif was.condition == "hung":
         verdict = was
-    elif reached(blind_for, rule.blind_after) and health is False:
+    elif _lasted(blind_for, rule.blind_after) and health is False:
         detail = f"no metrics for {blind_for:.0f} s, and the health checks fail: {why}"
         verdict = Verdict("unresponsive", was.stalled, was.unready, detail)
     else:
@@ -161,30 +161,27 @@ def _watched(rule: Rule, was: Watched, engine: Engine, at: float, ran: float, *,
         return was if engine.busy > 0 else replace(was, engine=replace(was.engine, busy=0.0, waiting=0.0), stall=None)
     gaps = was.gaps
     if risen:
-        if was.engine.busy > 0:
-            gap = 0.0 if was.stall is None else was.stall.seconds
-            gaps = noted(gaps, gap, at, matters=rule.hung_after / TIMES)
-        return Watched(at, engine, gaps=gaps)
+        gap = 0.0 if was.stall is None else was.stall.seconds
+        return Watched(at, engine, gaps=noted(gaps, gap, at, matters=rule.hung_after / TIMES))
     if engine.busy <= 0:
         return Watched(at, engine, gaps=gaps)
     step = min(ran, threshold(rule, gaps, at) / 2)
-    return Watched(at, engine, _longer(was, engine, at, step), gaps)
+    return Watched(at, engine, _longer(was, engine, step), gaps)
 
 
-def _longer(was: Watched, engine: Engine, at: float, step: float) -> Stall:
+def _longer(was: Watched, engine: Engine, step: float) -> Stall:
     """The stall, one good scrape later. Work that was there when it began proves nothing; what came later does."""
     stall = was.stall
     if stall is None and was.engine.busy <= 0:
-        stall, step = Stall(0.0, 0, at, floor=engine.busy), 0.0  # it may have arrived this very moment
+        stall, step = Stall(0.0, 0, floor=engine.busy), 0.0  # it may have arrived this very moment
         arrived = False
     else:
-        stall = stall or Stall(0.0, 0, at, floor=was.engine.busy)
+        stall = stall or Stall(0.0, 0, floor=was.engine.busy)
         arrived = stall.arrived or _rose(was.engine.arrivals, engine.arrivals)
     evidence = engine.waiting > 0 or engine.busy > stall.floor or arrived
     return Stall(
         seconds=stall.seconds + step,
         looks=stall.looks + 1,
-        since=stall.since,
         floor=min(stall.floor, engine.busy),
         arrived=arrived,
         evident=stall.evident + step if evidence else stall.evident,
@@ -202,7 +199,7 @@ def _silence(
         return None
     was = before.silence
     if was is None:
-        return Stall(min(clock, max(0.0, at - canary.sent_at)), 1, at)
+        return Stall(min(clock, max(0.0, at - canary.sent_at)), 1)
     step = min(clock, rule.hung_after / 2)
     return replace(was, seconds=was.seconds + step, looks=was.looks + 1)
 
@@ -213,17 +210,17 @@ def _judge(rule: Rule, state: State, present: Iterable[Key], canary: Canary | No
     blamed = canary is not None and canary.failed_at is not None and canary.failed_at >= state.rose_at
     stalls = [(key, one.stall, threshold(rule, one.gaps, at)) for key, one in watched.items() if one.stall is not None]
     longest = max((stall.seconds for _, stall, _ in stalls), default=0.0)
-    unready = reached(longest, rule.warn_after) and bool(stalls)
+    unready = _lasted(longest, rule.warn_after) and bool(stalls)
     for key, stall, most in stalls:
-        if _is_hung(stall, most, at, blamed=blamed):
+        if _is_hung(stall, most, blamed=blamed):
             return Verdict("hung", longest, True, _told(watched[key].engine, key, stall, most))
     silence = state.silence
     if silence is not None and canary is not None and canary.overdue is not None:
         longest = max(longest, silence.seconds)
         most = max(threshold(rule, one.gaps, at) for one in watched.values())
-        unready = unready or reached(silence.seconds, rule.warn_after)
+        unready = unready or _lasted(silence.seconds, rule.warn_after)
         detail = f"a canary waits, and for {silence.seconds:.0f} s no counter has risen though nothing is in flight"
-        hung = canary.overdue >= state.rose_at and reached(silence.seconds, most) and silence.looks >= LOOKS
+        hung = canary.overdue >= state.rose_at and _lasted(silence.seconds, most) and silence.looks >= LOOKS
         return Verdict("hung" if hung else "stalling", longest, unready or hung, detail)
     if stalls:
         key, stall, most = max(stalls, key=lambda one: one[1].seconds)
@@ -232,11 +229,19 @@ def _judge(rule: Rule, state: State, present: Iterable[Key], canary: Canary | No
     return Verdict("working", detail=f"{busy:g} in flight") if busy > 0 else Verdict("idle")
 
 
-def _is_hung(stall: Stall, most: float, at: float, *, blamed: bool) -> bool:
-    """Long enough, seen often enough and over long enough, with evidence that has itself lasted for half as long."""
-    if not reached(stall.seconds, most) or stall.looks < LOOKS or not reached(at - stall.since, most / 2):
+def _is_hung(stall: Stall, most: float, *, blamed: bool) -> bool:
+    """Long enough and seen often enough, with evidence that has itself lasted for half as long.
+
+    Since one interval counts for half of the threshold at most, the looks are spread over the other half at least.
+    """
+    if not _lasted(stall.seconds, most) or stall.looks < LOOKS:
         return False
-    return blamed or (reached(stall.evident, most / 2) and stall.evident_looks >= LOOKS)
+    return blamed or (_lasted(stall.evident, most / 2) and stall.evident_looks >= LOOKS)
+
+
+def _lasted(seconds: float, most: float) -> bool:
+    """What a scrape sees to stand still has stood still for a while already: it may come a little early."""
+    return reached(seconds, most - min(JITTER, most / 20))
 
 
 def _told(engine: Engine, key: Key, stall: Stall, most: float) -> str:

@@ -18,7 +18,7 @@ Labels = tuple[tuple[str, str], ...]
 # The quantifiers are possessive, so that no hostile line costs more than its length.
 _SAMPLE: Final = re.compile(
     r"[ \t]*+([A-Za-z_:][A-Za-z0-9_:]*+)[ \t]*+"
-    r'(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*+")*+)\})?[ \t]*+([^ \t#{]++)(?:[ \t\r]|\Z)'
+    r'(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*+")*+)\})?[ \t]*+([^ \t\r#{]++)(?:[ \t\r]|\Z)'
 )
 _LABEL: Final = re.compile(r'[ \t]*+([A-Za-z_][A-Za-z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"[ \t]*+(?:,|\Z)')
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+(?:[eE][+-]?[0-9]++)?|\.[0-9]++(?:[eE][+-]?[0-9]++)?)")

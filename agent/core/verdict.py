@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from agent.core.model import CheckType, Outcome, Published, Result
+from agent.core.remembered import Saying
 from agent.core.spared import Spared
 
 State = Literal[
@@ -56,6 +57,7 @@ class CheckView(msgspec.Struct, frozen=True, kw_only=True):
     period_seconds: float = 10.0
     last: Result | None = None
     last_time: float | None = None  # Unix time of the last result, seconds
+    said: Saying = Saying()  # what it says of the whole container, beyond its result
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -156,7 +158,22 @@ def state(view: ContainerView) -> State:
         return "down"
     if not view.started:
         return "starting"
-    return _state_of_reasons(view.checks) or ("ready" if is_ready(view) else "unready")
+    found = {*_of_reasons(view.checks), *(check.said.state for check in view.checks)}
+    if "working" in found and any(c.last is not None and c.last.reason in LATE for c in view.checks):
+        found.add("busy")
+    if not is_ready(view):
+        found.add("unready")
+    return next((word for word in STATES if word in found), "ready")
+
+
+def level(before: State | None, now: State) -> Literal["debug", "info"]:
+    """How loud a change of the state is told."""
+    return "debug" if {before, now} <= EVERYDAY else "info"
+
+
+def why(view: ContainerView, word: State) -> str:
+    """What the check that speaks for this state has to say, for people with access; "" where none does."""
+    return next((check.said.detail for check in view.checks if check.said.state == word), "")
 
 
 STATE_OF_REASON: Final[dict[str, State]] = {
@@ -169,14 +186,19 @@ STATE_OF_REASON: Final[dict[str, State]] = {
 }
 """What a check's reason says about the whole container, once the check has published Failure."""
 
+LATE: Final = frozenset({"timeout", "stalled"})
+"""What the reasons of a busy server's checks are: a time-out while progress is made is no hang."""
 
-def _state_of_reasons(checks: Iterable[CheckView]) -> State | None:
-    said = {
-        STATE_OF_REASON.get(c.last.reason)
-        for c in checks
-        if c.published is Published.FAILURE and c.last is not None and c.last.outcome is Outcome.FAILURE
-    }
-    return next((word for word in STATES if word in said), None)
+EVERYDAY: Final[frozenset[State]] = frozenset({"stalling", "busy", "working", "idle", "ready"})
+"""States between which a healthy server moves all day long; that it became unready is told by itself."""
+
+
+def _of_reasons(checks: Iterable[CheckView]) -> Iterator[State]:
+    for check in checks:
+        if check.published is Published.FAILURE and check.last is not None and check.last.outcome is Outcome.FAILURE:
+            word = STATE_OF_REASON.get(check.last.reason)
+            if word is not None:
+                yield word
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -275,11 +297,17 @@ def _explain_startup(view: ContainerView, passed: bool) -> Iterator[Item]:
 
 
 def _lines_of(view: ContainerView, kind: CheckType, passed: bool) -> list[Item]:
+    """The lines of one type's checks; of readiness also those of checks that take it away whatever their type."""
     return [
-        _line(view, f"{kind}/{check.name}", passed or check.published is Published.SUCCESS)
+        _line(view, f"{check.type}/{check.name}", passed or not _fails(check, kind))
         for check in view.checks
-        if check.type is kind
+        if check.type is kind or (kind is CheckType.READINESS and check.said.unready)
     ]
+
+
+def _fails(check: CheckView, kind: CheckType) -> bool:
+    failing = check.type is kind and check.published is not Published.SUCCESS
+    return failing or (kind is CheckType.READINESS and check.said.unready)
 
 
 def _with_verdict(view: ContainerView, lines: list[Item], word: str, passed: bool) -> list[Item]:

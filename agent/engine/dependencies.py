@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from agent.core import state as rules
 from agent.core.model import Check, Outcome, Published, Result
+from agent.core.remembered import Answer, note_answer
 from agent.core.settings import Container as Spec
 from agent.core.state import ProbeState, Seen
 from agent.engine.container import Slot
@@ -69,8 +70,8 @@ class Dependencies:
         slot.state, probe = rules.enter(slot.check, slot.state, seen)
         return probe
 
-    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None:
-        """Nobody asks what they have answered: only what they have published counts."""
+    def remember(self, slot: Slot, seen: Seen, result: Result, now: float) -> None:  # noqa: ARG002 - the judge's
+        note_answer(self.seen, slot.path, Answer(slot.check.method, result, now))
 
     def finish(self, slot: Slot, seen: Seen, outcome: Outcome, now: float) -> None:  # noqa: ARG002 - the judge's
         before = slot.state.published

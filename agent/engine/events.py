@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     container: str
     fields: dict[str, Any]
     detail: str = ""
-    level: Literal["info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 Listener = Callable[[Event], None]

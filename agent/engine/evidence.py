@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from agent.actions import Order
+from agent.core.remembered import sayings
 from agent.core.settings import Container as Spec
 from agent.runtimes import autopsy, command
 from agent.runtimes.aside import aside
@@ -184,6 +185,7 @@ async def evidence_of(guard: "Guard", order: Order) -> str:
         order=order.document(),
         status=guard.view,
         history=guard.history,
+        sayings=lambda: sayings(guard.container.seen),
         pid=known.pid if known else None,
     )
     return await Vault(spec.restart.evidence_dir, guard.redact).gather(scene, spec.restart.evidence_seconds)

@@ -8,9 +8,9 @@ from typing import Any
 from agent.actions import Order
 from agent.core import instance as signs
 from agent.core.instance import Asks, Edge
-from agent.core.model import CheckType, Outcome, Published, Result, failure
+from agent.core.model import CheckType, Published, Result, failure
 from agent.core.settings import Container as Spec
-from agent.core.verdict import ContainerView, Standing, State, state
+from agent.core.verdict import ContainerView, Standing, State, level, state, why
 from agent.engine.cause import cause_of
 from agent.engine.container import Container, Sentence, Slot
 from agent.engine.dependencies import Dependencies
@@ -214,8 +214,7 @@ class Guard:
 
     def _on_result(self, slot: Slot, result: Result) -> None:
         self.remedy.ledger.past.observe(slot, result)
-        accepted = result.outcome in (Outcome.SUCCESS, Outcome.WARNING) and result.reason != "blind"
-        if self.remedy.busy and accepted and self._at_address(slot):
+        if self.remedy.busy and result.reached and self._at_address(slot):
             # A probe may be the first to be accepted: the edge as well, before the recovery withdraws everything.
             self.watch.edge, seen = signs.accepted(self.watch.edge)
             if seen and self.container.ever_started and self.watch.known is None:
@@ -325,10 +324,11 @@ class Guard:
         )
 
     def _note_state(self) -> None:
-        now = state(self.view())
+        view = self.view()
+        now = state(view)
         if now != self._state:
             before, self._state = self._state, now
-            self.tell("state", {"from": before, "to": now})
+            self.tell("state", {"from": before, "to": now}, level=level(before, now), detail=why(view, now))
 
     def standing(self) -> Standing:
         """As much of `view` as a yes or no takes."""

@@ -1,21 +1,25 @@
 """What the endpoints are shown of a container: frozen views of its mutable state."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.core.gpu import GPUS
 from agent.core.model import Published
+from agent.core.remembered import Saying, sayings
 from agent.core.verdict import CheckView, ContainerView, Ending
 from agent.engine.container import Container, Slot
 
 if TYPE_CHECKING:
     from agent.engine.guard import Guard
 
+NOTHING: Final = Saying()
+
 
 def view_of(guard: "Guard") -> ContainerView:
     """Everything that is known now."""
     container, remedy, maintenance, now = guard.container, guard.remedy, guard.maintenance, guard.clock()
     ledger, stands, drain = remedy.ledger, maintenance.stands(), guard.drain
+    said = sayings(container.seen)
     return ContainerView(
         name=container.spec.name,
         instance=container.instance,
@@ -23,7 +27,7 @@ def view_of(guard: "Guard") -> ContainerView:
         running=container.running,
         started=container.started,
         ready=guard.is_ready(),
-        checks=tuple(_check(slot, container.published(slot)) for slot in container.slots),
+        checks=tuple(_check(slot, container.published(slot), said.get(slot.path, NOTHING)) for slot in container.slots),
         phase=remedy.phase,
         step=remedy.step,
         requested=remedy.requested and not stands,
@@ -44,7 +48,7 @@ def view_of(guard: "Guard") -> ContainerView:
     )
 
 
-def _check(slot: Slot, published: Published) -> CheckView:
+def _check(slot: Slot, published: Published, said: Saying = NOTHING) -> CheckView:
     check = slot.check
     return CheckView(
         name=check.name,
@@ -58,6 +62,7 @@ def _check(slot: Slot, published: Published) -> CheckView:
         period_seconds=check.period_seconds,
         last=slot.last,
         last_time=slot.last_time,
+        said=said,
     )
 
 

@@ -55,15 +55,9 @@ class Workers:
 def target_of(spec: Spec, check: Check, seen: dict[str, Any]) -> Target:
     """Where a check of this container looks."""
     return Target(
-        spec.name,
-        spec.host,
-        spec.port,
-        spec.ports,
-        timeout=check.timeout_seconds,
-        runtime=spec.runtime,
-        seen=seen,
-        check=f"{check.type}/{check.name}",
-    )
+        spec.name, spec.host, spec.port, spec.ports,
+        timeout=check.timeout_seconds, runtime=spec.runtime, seen=seen, check=f"{check.type}/{check.name}",
+    )  # fmt: skip
 
 
 def where(spec: Spec) -> tuple[Any, ...]:

@@ -105,8 +105,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return replace(known, **{name: value for name, value in given.items() if value is not None})
 
     async def probe(self, target: Target) -> Result:
-        clock = asyncio.get_running_loop().time
-        begun = clock()
+        begun = asyncio.get_running_loop().time()
         try:
             found = await self._read(target)
         except Fault as fault:
@@ -114,7 +113,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
                 return fault.result()
             return self._missed(target, begun, fault.detail, refused=fault.reason == "refused")
         after = scraped(
-            self._rule, self._state(target), found, clock(), canary=canary(target.seen), started=target.started
+            self._rule, self._state(target), found, begun, canary=canary(target.seen), started=target.started
         )
         if found.engines:
             target.seen[PASSIVE] = _passive(after, found, self.warn_after_seconds)
@@ -124,6 +123,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         """The worker's deadline: a bad scrape. A saturated server answers late, a dead one not at all."""
         begun = asyncio.get_running_loop().time() - target.timeout
         return self._missed(target, begun, f"not read within {target.timeout:g} s", refused=False)
+
+    async def in_flight(self, target: Target) -> float | None:
+        """The requests that the server has running or waiting now; None where its metrics don't tell."""
+        try:
+            found = await self._read(target)
+        except Fault:
+            return None
+        return sum(engine.busy for engine in found.engines.values()) if found.gauged else None
 
     async def _read(self, target: Target) -> Reading:
         series = self.series

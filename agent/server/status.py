@@ -94,6 +94,8 @@ def _check(source: Source, check: CheckView, *, full: bool) -> dict[str, Any]:
         "last_time": check.last_time,
         "reason": last and last.reason,
         "duration_seconds": last and round(last.duration, 6),
+        "state": check.said.state or None,
+        "takes_readiness": check.said.unready,
     }
     if last is not None and full:
         found["detail"] = source.redact(last.detail)

@@ -119,6 +119,24 @@ def test_explain_says_in_words_what_comes_when(file: Path, capsys: Captured) -> 
     assert "W-LIVENESS-TIMEOUT containers[0].liveness_check.timeout_seconds: " in text
 
 
+def test_explain_tells_when_a_hang_is_seen_and_which_is_not(file: Path, capsys: Captured) -> None:
+    """The figures of rounds say nothing of it: the check has clocks of its own."""
+    progress = "{progress: {server: vllm, max_step_seconds: 20, hung_after_seconds: 240}, period_seconds: 10}"
+    health = "{http_get: {path: /health}, timeout_seconds: 5, failure_threshold: 6}"
+    file.write_text(f"containers:\n  - name: m\n    port: 8000\n    liveness_check: [{health}, {progress}]\n")
+    assert main(["explain", str(file)]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "fault: 50 to 65 s after it, to be restarted (not live)" in lines
+    assert any(
+        line.startswith(
+            "hang: after 30 s of work in flight without progress, no more traffic (not ready); after 240 s,"
+        )
+        for line in lines
+    )
+    assert sum(line.startswith("hang: not seen where") for line in lines) == 1
+    assert not any("there is no liveness check" in line for line in lines)
+
+
 def test_explain_tells_the_brakes_of_an_action(file: Path, capsys: Captured) -> None:
     file.write_text(f"{GOOD}    restart: {{action: {{exec: {{command: [/bin/true]}}}}, dry_run: true}}\n")
     assert main(["explain", str(file)]) == 0

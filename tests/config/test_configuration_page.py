@@ -33,6 +33,7 @@ SECTIONS = {
     "Method tcp_socket": "TcpSocket",
     "Method exec": "Exec",
     "Method grpc": "Grpc",
+    "Method progress": "Progress",
     "Method inference": "Inference",
     "Method process": "ProcessCheck",
     "Method gpu": "Gpu",

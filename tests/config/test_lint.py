@@ -10,6 +10,7 @@ from agent.actions.kubernetes import KubernetesAction
 from agent.config.lint import RULES, lint
 from agent.core.model import Check, CheckType
 from agent.core.settings import Budget, Config, Container, Drain, Restart, Server
+from agent.probes.progress import Progress
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -65,6 +66,13 @@ def acting(**fields: Any) -> Restart:
     return Restart(action_name="signal", **fields)
 
 
+def progress(period_seconds: float = 10, **options: Any) -> Check:
+    found = Progress(**{"server": "vllm", **options})
+    return check(
+        CheckType.LIVENESS, "progress", found, period_seconds=period_seconds, timeout_seconds=5, failure_threshold=1
+    )
+
+
 GOOD = (startup(), readiness(), liveness())
 
 BAD = {
@@ -95,6 +103,12 @@ BAD = {
     "W-BUDGET-NONE": container(*GOOD, restart=acting(budget=Budget(restarts=0))),
     "W-GRACE-SHORT": container(*GOOD, restart=acting(grace_period_seconds=1)),
     "W-EVICTION-YOUNG": container(*GOOD, restart=acting(action=KubernetesAction())),
+    "W-PROGRESS-ALONE": container(progress()),
+    "W-PROGRESS-PERIOD": container(*GOOD, progress(60)),
+    "W-PROGRESS-WARN": container(*GOOD, progress(warn_after_seconds=120)),
+    "W-PROGRESS-STEP": container(*GOOD, progress(server="mosec")),
+    "W-PROGRESS-EAGER": container(*GOOD, progress(hung_after_seconds=50)),
+    "W-PROGRESS-GAUGES": container(*GOOD, progress(server="kserve", max_step_seconds=20)),
 }
 
 
@@ -115,14 +129,34 @@ def test_a_careful_configuration_gets_no_warning() -> None:
     assert codes(container(*GOOD), container(*GOOD, restart=acting(drain=Drain(max_seconds=30)))) == []
 
 
+def test_a_careful_progress_check_gets_none() -> None:
+    assert codes(container(*GOOD, progress())) == []
+    assert codes(container(*GOOD, progress(server="mosec", max_step_seconds=60, warn_after_seconds=60))) == []
+
+
+def test_a_step_that_is_declared_is_no_reason_to_lose_readiness() -> None:
+    assert codes(container(*GOOD, progress(max_step_seconds=200))) == ["W-PROGRESS-WARN"]
+    assert codes(container(*GOOD, progress(max_step_seconds=200, warn_after_seconds=220))) == []
+
+
+def test_a_canary_shows_what_no_gauge_does() -> None:
+    canary = check(CheckType.READINESS, "inference", timeout_seconds=5)
+    assert "W-PROGRESS-GAUGES" not in codes(container(*GOOD, canary, progress(server="kserve")))
+
+
+def test_an_accepted_connection_is_no_health_answer() -> None:
+    reached = check(CheckType.READINESS, "tcp_socket")
+    assert "W-PROGRESS-ALONE" in codes(container(reached, progress()))
+    assert "W-PROGRESS-ALONE" not in codes(container(check(CheckType.READINESS, "exec"), progress()))
+
+
 def test_a_long_delay_may_stand_for_a_startup_check() -> None:
     assert "W-NO-STARTUP" not in codes(container(readiness(), liveness(initial_delay_seconds=300)))
 
 
 def test_a_drain_that_ends_when_nothing_is_in_flight_may_be_short() -> None:
     drain = Drain(max_seconds=5, until_idle=True)
-    progress = liveness(name="progress", method="progress", options=Gauges())
-    assert codes(container(*GOOD, progress, restart=acting(drain=drain))) == []
+    assert codes(container(*GOOD, progress(), restart=acting(drain=drain))) == []
 
 
 def test_something_else_at_another_port_is_what_depends_on_is_for() -> None:

@@ -22,8 +22,8 @@ BEYOND = {
     "docker-with-two-containers", "docker-without-runtime", "duplicate-key", "empty-program",
     "engine-health-without-runtime", "exit-without-state-file", "gpu-by-index", "header-name-wrong",
     "host-not-allowed", "inference-of-nothing", "kubernetes-without-runtime", "own-listener", "port-missing",
-    "port-name-unknown", "port-name-without-names", "process-two-ways", "quoted-number", "regex-wrong",
-    "runtime-without-a-way", "signal-unknown", "signal-without-runtime", "third-party-missing",
+    "port-name-unknown", "port-name-without-names", "process-two-ways", "progress-of-a-query", "quoted-number",
+    "regex-wrong", "runtime-without-a-way", "signal-unknown", "signal-without-runtime", "third-party-missing",
     "third-party-no-struct", "variable-unclosed", "variable-unset",
 }  # fmt: skip
 """Mistakes that lie between keys, or within strings, where no schema sees them."""

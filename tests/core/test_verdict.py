@@ -9,15 +9,19 @@ from hypothesis import strategies as st
 
 from agent.core import verdict
 from agent.core.model import REASONS, CheckType, Outcome, Published, Result
-from agent.core.verdict import STATES, CheckView, ContainerView, Endpoint, Phase
+from agent.core.remembered import Saying
+from agent.core.verdict import EVERYDAY, STATES, CheckView, ContainerView, Endpoint, Phase
 
 ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)
+NOTHING = Saying()
 SUCCESS, FAILURE, UNKNOWN = Published.SUCCESS, Published.FAILURE, Published.UNKNOWN
 
 
-def _check(kind: str, name: str, published: Published = SUCCESS, reason: str | None = None) -> CheckView:
+def _check(
+    kind: str, name: str, published: Published = SUCCESS, reason: str | None = None, said: Saying = NOTHING
+) -> CheckView:
     last = None if reason is None else Result(Outcome.FAILURE, reason)  # type: ignore[arg-type]
-    return CheckView(name=name, type=CheckType(kind), method="http_get", published=published, last=last)
+    return CheckView(name=name, type=CheckType(kind), method="http_get", published=published, last=last, said=said)
 
 
 GOOD = (_check("startup", "s"), _check("readiness", "r"), _check("liveness", "l"))
@@ -85,6 +89,14 @@ def test_verdicts(what: str, view: ContainerView, healthz: int, ready: int, star
          ["[+]m/readiness/r ok", "[-]m/draining failed: reason withheld"]),
         ("a request is a line", "ready", _view(requested=True),
          ["[+]m/readiness/r ok", "[-]m/restart failed: reason withheld"]),
+        ("a check that takes readiness away is a line, whatever its type", "ready",
+         _view(GOOD[1], _check("liveness", "p", said=Saying("stalling", unready=True)), ready=False),
+         ["[+]m/readiness/r ok", "[-]m/liveness/p failed: reason withheld"]),
+        ("and whatever its result", "ready",
+         _view(_check("readiness", "p", said=Saying("hung", unready=True)), ready=False),
+         ["[-]m/readiness/p failed: reason withheld"]),
+        ("a check that only says something is none", "ready",
+         _view(GOOD[1], _check("liveness", "p", said=Saying("idle"))), ["[+]m/readiness/r ok"]),
         ("what nothing explains is told all the same", "ready", _view(ready=False),
          ["[+]m/readiness/r ok", "[-]m/readiness failed: reason withheld"]),
         ("startup checks", "startupz", LOADING, ["[-]m/startup/s failed: reason withheld"]),
@@ -119,6 +131,58 @@ def test_lines(what: str, endpoint: Endpoint, view: ContainerView, lines: list[s
 )
 def test_the_state_is_the_first_that_applies(view: ContainerView, state: str) -> None:
     assert verdict.state(view) == state
+
+
+def _says(state: str, **more: Any) -> CheckView:
+    return _check("liveness", "progress", said=Saying(state, **more))  # type: ignore[arg-type]
+
+
+LATE = _check("liveness", "l", SUCCESS, "timeout")
+STALLED = _check("readiness", "r", SUCCESS, "stalled")
+
+
+@pytest.mark.parametrize(
+    ("what", "view", "state"),
+    [
+        ("idle and ready", _view(*GOOD, _says("idle")), "idle"),
+        ("working and ready", _view(*GOOD, _says("working")), "working"),
+        ("working is worth more than idle", _view(_says("idle"), _says("working")), "working"),
+        ("one that stalls is worth more than one that works", _view(_says("working"), _says("stalling")), "stalling"),
+        ("a check was late while progress is made", _view(LATE, _says("working")), "busy"),
+        ("late with its body", _view(STALLED, _says("working")), "busy"),
+        ("late, and nothing says why", _view(LATE), "ready"),
+        ("late while idle is not busy", _view(LATE, _says("idle")), "idle"),
+        ("late while it stalls is not busy", _view(LATE, _says("stalling")), "stalling"),
+        ("late for another reason", _view(_check("liveness", "l", SUCCESS, "reset"), _says("working")), "working"),
+        ("stalling comes before unready", _view(_says("stalling", unready=True), ready=False), "stalling"),
+        ("busy comes before unready", _view(LATE, _says("working"), ready=False), "busy"),
+        ("unready comes before working", _view(UNREADY.checks[1], _says("working"), ready=False), "unready"),
+        ("unready comes before idle", _view(_says("idle"), ready=False), "unready"),
+        ("hung, though nothing is published yet", _view(_says("hung")), "hung"),
+        ("blind, and ready all the same", _view(*GOOD, _says("blind")), "blind"),
+        ("hung comes before blind", _view(_says("blind"), _check("liveness", "l", FAILURE, "stopped")), "hung"),
+        ("down comes before hung", _view(_says("hung"), _check("readiness", "r", FAILURE, "refused")), "down"),
+        ("down by its word", _view(_says("down"), _says("stalling")), "down"),
+        ("nothing to offer while it starts", _view(*GOOD, _says("")), "ready"),
+        ("starting comes before whatever is said", _view(_says("hung"), started=False, ready=False), "starting"),
+        ("a restart under way as well", _view(_says("hung"), requested=True), "restarting"),
+        ("and maintenance", _view(_says("hung"), maintenance=True), "maintenance"),
+    ],
+)
+def test_the_state_is_that_of_all_checks_the_worst_word_first(what: str, view: ContainerView, state: str) -> None:
+    assert verdict.state(view) == state, what
+
+
+def test_what_the_state_is_told_with_is_what_its_check_says() -> None:
+    view = _view(_says("working", detail="3 in flight"), _says("stalling", detail="for 40 s"))
+    assert verdict.why(view, "stalling") == "for 40 s"
+    assert verdict.why(view, "unready") == ""
+
+
+def test_the_everyday_states_are_those_in_which_nobody_is_needed() -> None:
+    assert {word for word in STATES if word not in EVERYDAY} == {
+        "maintenance", "given_up", "draining", "restarting", "holding", "starting", "down", "hung", "blind", "unready",
+    }  # fmt: skip
 
 
 def test_live_is_the_verdict_of_the_liveness_checks_alone() -> None:

@@ -1,6 +1,7 @@
 """/status: everything that is known, and no more than details permit."""
 
 from agent.core.model import Published
+from agent.core.remembered import Saying
 from agent.core.spared import Spared
 from tests.server.known import DEAD, RESTART, SECRET, Known, check, container, serving
 
@@ -38,6 +39,8 @@ async def test_status_tells_the_contracts_fields() -> None:
             "last_time": 1_700_000_000.0,
             "reason": "refused",
             "duration_seconds": 0.002,
+            "state": None,
+            "takes_readiness": False,
         }
         assert model["restarts"] == [
             {
@@ -51,6 +54,18 @@ async def test_status_tells_the_contracts_fields() -> None:
                 "evidence": None,
             }
         ]
+
+
+async def test_what_a_check_says_of_the_container_is_shown_beside_it_and_its_words_only_with_details() -> None:
+    said = Saying("stalling", unready=True, detail=f"engine={SECRET}: no progress for 40 s")
+    source = Known(container("model", check("liveness", "progress", said=said), ready=False))
+    async with serving(source) as agent:
+        (model,) = (await agent.json("/status"))["containers"]
+        assert (model["state"], model["ready"]) == ("stalling", False)
+        assert (model["checks"][0]["state"], model["checks"][0]["takes_readiness"]) == ("stalling", True)
+        assert "no progress" not in await agent.body("/status")
+        status, body, _ = await agent.fetch("/ready/model")
+        assert (status, body) == (503, "[-]model/liveness/progress failed: reason withheld\nready check failed\n")
 
 
 async def test_a_named_container_comes_alone_with_the_history_of_each_check() -> None:
