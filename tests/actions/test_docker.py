@@ -203,7 +203,7 @@ async def test_a_restart_whose_answer_was_lost_is_looked_for_and_found(
     before = starts(name)
     async with way_to(engine, tmp_path) as way:
         way.meddle = lambda request, answer: None if "/restart" in request else answer
-        await DockerRestart().act(await order(name, host=way.host))
+        await DockerRestart().act(await order(name, 10, host=way.host))
     assert starts(name) != before
     assert len(restarts(way)) == 1
 

@@ -279,7 +279,7 @@ async def test_an_engine_that_is_replaced_by_one_of_another_version_is_spoken_to
     async with way_to(engine, tmp_path) as way:
         first = await server.instance()
         new = way.asked[-1]
-    with pytest.raises(FileNotFoundError, match="mount the engine's socket"):
+    with pytest.raises(FileNotFoundError, match="the engine is stopped, or its socket is not mounted"):
         await server.instance()
     async with way_to(engine, tmp_path) as way:
         way.meddle = lambda request, answer: answer.replace(own, b"1.30") if "/version" in request else answer

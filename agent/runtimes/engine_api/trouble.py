@@ -83,8 +83,8 @@ def _about_socket(path: str, cause: OSError) -> str:
         return f"the agent (uid {os.geteuid()}) may not look into the folder of {path}"
     except OSError as problem:
         return (
-            f"{path}: {problem.strerror}; mount the engine's socket (docker run -v {path}:{path}), or say in "
-            "runtime.docker.host where it is (a rootless engine: unix:///run/user/UID/docker.sock)"
+            f"{path}: {problem.strerror}; the engine is stopped, or its socket is not mounted here (docker run -v "
+            f"{path}:{path}), or elsewhere (a rootless engine: runtime.docker.host: unix:///run/user/UID/docker.sock)"
         )
     if not stat.S_ISSOCK(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no socket"
