@@ -245,7 +245,7 @@ class Guard:
         if initial and before in (None, value):
             return self._changed()  # where a check stands before it has looked is no news
         bump(self.stats.transitions, (str(kind), str(value)))
-        last = slot.last or failure("gone")  # nothing looked: the container is not running
+        last = slot.last if slot.last and self.container.running else failure("gone")  # nothing looked
         fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": last.reason}
         level = "warning" if value is Published.FAILURE and not initial else "info"
         self.tell(f"{kind}.{value.lower()}", fields, level=level, detail=last.detail)

@@ -95,6 +95,7 @@ class Kill:
         record = self._opened
         async with self._looking():
             await self._prepare(record)
+            self.ledger.begin()
             await self.around.save()
             await self.acting.unless_leaving()
             if not self.signed:
@@ -113,10 +114,11 @@ class Kill:
     async def tell_only(self) -> None:
         """An action that interrupts nothing (notify): counted and told; no drain, no hold, readiness untouched."""
         record = self._opened
-        begun = self.around.clock()
-        await self.around.save()
         await self._gather(record)
         await self._hook("pre_restart", record)
+        self.ledger.begin()
+        begun = self.around.clock()
+        await self.around.save()
         await self.acting.unless_leaving()
         self.step = "action"
         problem = await self.acting.run(self.rule, self.ledger.order("action", self.cause, record))
@@ -199,6 +201,7 @@ class Kill:
         """
         grace = self.rule.grace_period_seconds if self.cause.grace is None else self.cause.grace
         order = self.ledger.order("action", self.cause, record, grace)
+        self.ledger.begin()
         begun, before = self.around.clock(), (self.ledger.backoff, self.ledger.streak)
         self.ledger.acted(begun)
         self.hold = Hold(since=begun, check=record.check, reason=record.reason, action=record.action)

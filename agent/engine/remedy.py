@@ -87,6 +87,7 @@ class Remedy:
         if why:
             return why
         self.ledger.resume()
+        self.ledger.no_longer_wanted()
         self.cause = BY_OPERATOR.check
         if interrupts(self.ledger.rule):
             container.order(Sentence.KILL if holds(self.ledger.rule) else Sentence.ASK, now)
