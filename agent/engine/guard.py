@@ -71,7 +71,7 @@ class Guard:
         self._ready_instance = 0  # the last instance that became ready
         self._state: State | None = None
         self._public: dict[CheckType, Published] = {}  # each type's value, as last told
-        self._begun = False
+        self._begun = self._unsaved = False
         self._tasks: list[asyncio.Task[None]] = []
         self._edge: asyncio.Task[None] | None = None
 
@@ -160,8 +160,8 @@ class Guard:
             await self.maintenance.tick()
             self._note_state()
             past = self.remedy.ledger.past
-            if past.take_news() or (past.open and now - saved_at >= REMEMBER_EVERY_SECONDS):
-                saved_at = now
+            if past.take_news() or self._unsaved or (past.open and now - saved_at >= REMEMBER_EVERY_SECONDS):
+                saved_at, self._unsaved = now, False
                 await self.save()
             if now - asked_at >= IDENTIFY_EVERY_SECONDS and not self.remedy.busy:
                 asked_at = now
@@ -256,6 +256,7 @@ class Guard:
     def on_status(self, name: str, value: bool, now: float) -> None:
         if name == "started":
             self._started_at = now if value else None
+            self._unsaved = True  # an agent that is killed must not take a started server for a loading one
         elif value and self._ready_instance != self.container.instance:
             self._ready_instance = self.container.instance
             self.stats.time_to_ready = now - self.container.started_at
