@@ -22,6 +22,14 @@ def spend(rule: Budget, state: BudgetState, now: float) -> BudgetState:
     return BudgetState((*_within(rule, state, now), now), state.given_up_at)
 
 
+def begin(state: BudgetState, now: float) -> BudgetState:
+    """The attempt that was spent last begins to act: from now on it counts, not from when it was decided.
+
+    Else a long drain before one action and a short one before another would let more of them into one window.
+    """
+    return BudgetState((*state.spent[:-1], now), state.given_up_at) if state.spent else state
+
+
 def give_up(state: BudgetState, now: float) -> BudgetState:
     """A kill was decided and none was left."""
     return state if state.given_up_at is not None else BudgetState(state.spent, now)

@@ -71,7 +71,7 @@ class Guard:
         self._ready_instance = 0  # the last instance that became ready
         self._state: State | None = None
         self._public: dict[CheckType, Published] = {}  # each type's value, as last told
-        self._begun = False
+        self._begun = self._unsaved = False
         self._tasks: list[asyncio.Task[None]] = []
         self._edge: asyncio.Task[None] | None = None
 
@@ -160,8 +160,8 @@ class Guard:
             await self.maintenance.tick()
             self._note_state()
             past = self.remedy.ledger.past
-            if past.take_news() or (past.open and now - saved_at >= REMEMBER_EVERY_SECONDS):
-                saved_at = now
+            if past.take_news() or self._unsaved or (past.open and now - saved_at >= REMEMBER_EVERY_SECONDS):
+                saved_at, self._unsaved = now, False
                 await self.save()
             if now - asked_at >= IDENTIFY_EVERY_SECONDS and not self.remedy.busy:
                 asked_at = now
@@ -245,7 +245,7 @@ class Guard:
         if initial and before in (None, value):
             return self._changed()  # where a check stands before it has looked is no news
         bump(self.stats.transitions, (str(kind), str(value)))
-        last = slot.last or failure("gone")  # nothing looked: the container is not running
+        last = slot.last if slot.last and self.container.running else failure("gone")  # nothing looked
         fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": last.reason}
         level = "warning" if value is Published.FAILURE and not initial else "info"
         self.tell(f"{kind}.{value.lower()}", fields, level=level, detail=last.detail)
@@ -256,6 +256,7 @@ class Guard:
     def on_status(self, name: str, value: bool, now: float) -> None:
         if name == "started":
             self._started_at = now if value else None
+            self._unsaved = True  # an agent that is killed must not take a started server for a loading one
         elif value and self._ready_instance != self.container.instance:
             self._ready_instance = self.container.instance
             self.stats.time_to_ready = now - self.container.started_at

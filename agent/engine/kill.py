@@ -44,8 +44,8 @@ def interrupts(rule: Restart) -> bool:
 class Kill:
     """What is under way; ``step``, ``requested`` and ``hold`` are shown and remembered.
 
-    ``lookout`` is None where the action interrupts nothing, so that no new instance is to come of it. A kill runs in
-    exactly one of `restart`, `ask`, `tell_only` (after `open`) and `resumed` (after `take_up`).
+    ``lookout`` is None where the action interrupts nothing, so that no new instance is to come of it. The order of the
+    steps is that of one of the `ways`; what comes first is `open`, or `take_up`.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Kill:
         self.requested = False  # the 503 of /healthz/NAME
         self.hold: Hold | None = None
         self.record: Record | None = None
+        self._before = (ledger.backoff, ledger.streak)
         self.over = False
 
     @property
@@ -72,85 +73,25 @@ class Kill:
     def sign(self) -> Sign | None:
         return None if self.lookout is None else self.lookout.sign
 
-    # -- the ways of a kill ------------------------------------------------------------------------------------------
-
-    async def restart(self) -> None:
-        """An action that ends the instance: drained before, held afterwards."""
-        record = self._opened
-        async with self._looking():
-            await self._prepare(record)
-            while not await self._attempt(record):
-                why = "" if self.signed else await self._wait_to_retry()
-                if self.signed:  # it is another instance already, or nothing is to be done any more
-                    await self._end(self.sign, record)
-                    return
-                if why or not holds(self.rule):  # escalated to an action that holds nothing: the check asks for it anew
-                    await self._resign(why)
-                    return
-                record = self.open()
-            await self._wait_for_instance(record)
-
-    async def ask(self) -> None:
-        """An action that holds nothing (none): the request stands until somebody came or it is no longer needed."""
-        record = self._opened
-        async with self._looking():
-            await self._prepare(record)
-            await self.around.save()
-            await self.acting.unless_leaving()
-            if not self.signed:
-                self.step, self.requested = "action", True
-                self.ledger.asked(self.around.clock())
-                self.ledger.tell("restart.requested", record, "action", level="warning")
-                self.ledger.note(
-                    record, await self.acting.run(self.rule, self.ledger.order("action", self.cause, record))
-                )
-                await self.around.save()
-            sign = await self._await_sign(None)
-        # A new instance that came before anything was asked for is no success of the asking.
-        self.ledger.close(record, "succeeded" if sign is not None and self.requested else "withdrawn")
-        await self._end(sign, record)
-
-    async def tell_only(self) -> None:
-        """An action that interrupts nothing (notify): counted and told; no drain, no hold, readiness untouched."""
-        record = self._opened
-        begun = self.around.clock()
-        await self.around.save()
-        await self._gather(record)
-        await self._hook("pre_restart", record)
-        await self.acting.unless_leaving()
-        self.step = "action"
-        problem = await self.acting.run(self.rule, self.ledger.order("action", self.cause, record))
-        self.ledger.acted(begun)
-        self.ledger.note(record, problem)
-        self.ledger.close(record, "failed" if problem else "succeeded")
-        await self.around.save()
-        await self._hook("post_restart", record)
-        self._clear()
-
-    def take_up(self, hold: Hold, record: Record) -> None:
-        """What an earlier process left behind it: it acted and was still waiting for the new instance."""
-        self.hold, self.record = hold, record
-        self.step, self.requested = "hold", True
-
-    async def resumed(self) -> None:
-        """So does this one."""
-        async with self._looking(edge_counts=True):
-            await self._wait_for_instance(self._opened, again=True)
-
     # -- its steps, in their order -----------------------------------------------------------------------------------
 
-    def open(self) -> Record:
+    def open(self) -> None:
         """Begin the first attempt, or the next: it uses one of the budget."""
         self.record = self.ledger.open(self.cause)
-        return self.record
+
+    def take_up(self, hold: Hold, record: Record) -> None:
+        """Instead: what an earlier process left, which acted and was still waiting for the new instance."""
+        self.hold, self.record = hold, record
+        self.step, self.requested = "hold", True
 
     @property
     def _opened(self) -> Record:
         assert self.record is not None  # noqa: S101 - by `open` or `take_up`
         return self.record
 
-    async def _prepare(self, record: Record) -> None:
+    async def prepare(self) -> None:
         """What comes before the action: it is told, drained, looked into, and the hook has its say (it has no veto)."""
+        record = self._opened
         self.ledger.tell("restart.decided", record, "decided", level="warning")
         drain = self.rule.drain
         if drain.max_seconds > 0 and self.lookout is not None:
@@ -158,9 +99,9 @@ class Kill:
             end = await self.around.drain.of_kill(drain, self.lookout)
             self.ledger.tell("restart.drained", record, "drain", why=end or "over")
         if not self.signed:
-            await self._gather(record)
+            await self.gather()
         if not self.signed or self.sign is not None:
-            await self._hook("pre_restart", record)
+            await self.hook("pre_restart")
         # The action is for the instance that failed: one that came meanwhile ends the kill instead.
         sign = await self.around.watch.another()
         if sign is not None and not sign.first and self.lookout is not None:
@@ -170,9 +111,9 @@ class Kill:
         await self.around.maintenance.look()  # the file may have come meanwhile, which then ends this kill
         await self.acting.unless_leaving()
 
-    async def _gather(self, record: Record) -> None:
+    async def gather(self) -> None:
         """Evidence of what is about to go: bounded, and never a reason to fail."""
-        self.step = "evidence"
+        record, self.step = self._opened, "evidence"
         try:
             async with asyncio.timeout(self.rule.evidence_seconds + SLACK_SECONDS):
                 record.evidence = await self.around.evidence(self.ledger.order("evidence", self.cause, record)) or None
@@ -184,34 +125,71 @@ class Kill:
         if record.evidence is not None:
             self.ledger.tell("restart.evidence", record, "evidence")
 
-    async def _hook(self, name: Step, record: Record) -> None:
+    async def hook(self, name: Step) -> None:
         """One of the hooks around a restart, where there is one."""
+        record = self._opened
         if getattr(self.rule.hooks, name) is not None:
             self.step = name
             self.ledger.tell(f"restart.{name}", record, name)
             await self.ledger.hook(name, self.cause, record)
 
-    async def _attempt(self, record: Record) -> bool:
+    async def request(self) -> None:
+        """Ask the platform, unless it came to that without: the request stands from now on."""
+        record = self._opened
+        self.ledger.begin()
+        await self.around.save()
+        await self.acting.unless_leaving()
+        if not self.signed:
+            self.step, self.requested = "action", True
+            self.ledger.asked(self.around.clock())
+            self.ledger.tell("restart.requested", record, "action", level="warning")
+            order = self.ledger.order("action", self.cause, record)
+            self.ledger.note(record, await self.acting.run(self.rule, order))
+            await self.around.save()
+
+    async def act_in_passing(self) -> None:
+        """The action of a kill that interrupts nothing, and how it ended."""
+        record = self._opened
+        self.ledger.begin()
+        begun = self.around.clock()
+        await self.around.save()
+        await self.acting.unless_leaving()
+        self.step = "action"
+        problem = await self.acting.run(self.rule, self.ledger.order("action", self.cause, record))
+        self.ledger.acted(begun)
+        self.ledger.note(record, problem)
+        self.close("failed" if problem else "succeeded")
+        await self.around.save()
+
+    def close(self, outcome: str) -> None:
+        """How the attempt ended."""
+        self.ledger.close(self._opened, outcome)
+
+    async def attempt(self) -> bool:
         """The action once; True when it did its work. An action that has the agent leave does not come back.
 
         What the next process must know is on disk before: the action may end the agent itself, and the agent may be
         killed in the middle of it.
         """
+        record = self._opened
         grace = self.rule.grace_period_seconds if self.cause.grace is None else self.cause.grace
         order = self.ledger.order("action", self.cause, record, grace)
-        begun, before = self.around.clock(), (self.ledger.backoff, self.ledger.streak)
-        self.ledger.acted(begun)
+        self.ledger.begin()
+        begun = self.around.clock()
+        self._before = (self.ledger.backoff, self.ledger.streak)
+        self.ledger.acted(begun)  # as if it were over: whatever saves meanwhile must not have it act again at once
         self.hold = Hold(since=begun, check=record.check, reason=record.reason, action=record.action)
         await self.around.save()
-        self.ledger.backoff, self.ledger.streak = before
         await self.acting.unless_leaving()
         if self.signed:
             self.hold = None
+            self._did_not_act()
             self.ledger.close(record, "withdrawn")  # it restarted by itself before we had to, or is to be left alone
             return False
         self.step, self.requested = "action", True
         self.ledger.tell("restart.action", record, "action", level="warning")
         problem = await self.acting.run(self.rule, order)
+        self._did_not_act()
         self.ledger.acted(begun)
         if problem is None:
             self.hold = replace(self.hold, acted_at=self.around.clock())
@@ -226,24 +204,29 @@ class Kill:
         self.ledger.close(record, "failed")
         return False
 
-    async def _wait_to_retry(self) -> Why:
+    def _did_not_act(self) -> None:
+        """What was saved for the case of a crash is not so, or not so yet."""
+        self.ledger.backoff, self.ledger.streak = self._before
+
+    async def wait_to_retry(self) -> Why:
         """After a failed action: wait for the backoff, or for a sign; why nothing may be done any more, or ""."""
         why = self.ledger.why_not_again(self.around.clock())
         if why:
             return why
         self.step = "retry"
         await self.around.save()
-        await self._await_sign(self.ledger.waiting(self.around.clock()))
+        await self.await_sign(self.ledger.waiting(self.around.clock()))
         await self.acting.unless_leaving()
         self.ledger.choose(self.around.clock())
         return self.ledger.why_not_again(self.around.clock())
 
-    async def _wait_for_instance(self, record: Record, *, again: bool = False) -> None:
+    async def wait_for_instance(self, *, again: bool = False) -> None:
         """The hold: until a sign of the new instance, or until one is assumed; it never lasts for ever.
 
         Under policy Never none is expected: the container stays down, nothing is asked for, and a sign is taken over.
         ``again``: an earlier process acted.
         """
+        record = self._opened
         assert self.hold is not None  # noqa: S101 - the action has just set it, or the state file held it
         acted_at = self.around.clock() if self.hold.acted_at is None else self.hold.acted_at
         self.hold = replace(self.hold, acted_at=acted_at)  # for the next process this is no doubt any more
@@ -262,7 +245,7 @@ class Kill:
             if sign is None and self.step == "gone" and not self.around.watch.absent:
                 record.detail = STILL_THERE
             self.ledger.close(record, "timed_out" if sign is None else "succeeded")
-        await self._end(sign or Sign("assumed"), record)
+        await self.end(sign or Sign("assumed"))
 
     async def _until_assumed(self, acted_at: float, record: Record) -> Sign | None:
         """The sign, or None once a new instance is to be assumed, which is never while the policy is Never."""
@@ -274,25 +257,25 @@ class Kill:
             left = acted_at + self.rule.assumed_after - self.around.clock()
             if left <= 0 and not never:
                 return None
-            sign = await self._await_sign(LOOK_SECONDS if never else min(left, LOOK_SECONDS))
+            sign = await self.await_sign(LOOK_SECONDS if never else min(left, LOOK_SECONDS))
             if sign is not None:
                 return sign
 
-    async def _end(self, sign: Sign | None, record: Record) -> None:
+    async def end(self, sign: Sign | None) -> None:
         """The kill is over: with a new instance, of which the hook is told, or (None) without one."""
-        self._clear()
+        self.clear()
         if sign is not None:
             self.around.renew(sign)
         elif not self.around.container.running:
             self.around.container.resume(self.around.clock())
         await self.around.save()
         if sign is not None:
-            await self._hook("post_restart", record)
+            await self.hook("post_restart")
         self.step = ""
 
-    async def _resign(self, why: Why) -> None:
+    async def resign(self, why: Why) -> None:
         """The action failed and may not be tried again: the same instance is probed on, and nobody acts."""
-        self._clear()
+        self.clear()
         container, now = self.around.container, self.around.clock()
         container.resume(now)
         slot = container.slot(self.cause.check)
@@ -301,13 +284,14 @@ class Kill:
             container.wanted = slot
         await self.around.save()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         self.step, self.requested, self.hold, self.over = "", False, None, True
 
     def leave_to_the_next(self) -> None:
         """The agent ended, and no action runs: a hold is the next process's, what was still to come did not happen."""
         if self.hold is not None and self.hold.acted_at is None:
             self.hold = None
+            self._did_not_act()
         if self.hold is None and self.record is not None and not self.record.outcome:
             self.record.detail = AGENT_LEFT
             self.ledger.close(self.record, "withdrawn")
@@ -316,7 +300,7 @@ class Kill:
         """A bug of ours must not leave the container held for ever: probing goes on."""
         if self.record is not None and not self.record.outcome:
             self.ledger.close(self.record, "failed")
-        self._clear()
+        self.clear()
         if self.lookout is not None:
             self.around.container.resume(self.around.clock())
 
@@ -326,10 +310,10 @@ class Kill:
     def _name(self) -> str:
         return self.around.container.spec.name
 
-    async def _await_sign(self, seconds: float | None) -> Sign | None:
+    async def await_sign(self, seconds: float | None) -> Sign | None:
         return None if self.lookout is None else await self.lookout.wait(seconds)
 
-    def _looking(self, *, edge_counts: bool = False) -> AbstractAsyncContextManager[None]:
+    def looking(self, *, edge_counts: bool = False) -> AbstractAsyncContextManager[None]:
         assert self.lookout is not None  # noqa: S101 - only `tell_only` has none
         return self.lookout.looking(
             edge_counts=edge_counts or self.around.container.ever_started, counters_count=self._is_held

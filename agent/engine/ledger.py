@@ -165,13 +165,20 @@ class Ledger:
         self.past.restarted()
         return self._record(self.rule.action_name, cause)
 
+    def begin(self) -> None:
+        """The attempt begins to act."""
+        self.budget = budget.begin(self.budget, self.around.clock())
+
     def reopen(self, hold: Hold) -> Record:
-        """The record of an attempt that an earlier process has paid for, with the action that it took."""
+        """The record of an attempt that an earlier process has paid for, with the action that it took.
+
+        It is open still, or (policy Never) closed while nobody is expected.
+        """
         rule = self.around.container.spec.restart
         actions = [rule.action_name, *(step.action_name for step in rule.escalations)]
         self.level = actions.index(hold.action) if hold.action in actions else 0
         last = self.records[-1] if self.records else None
-        if last is not None and not last.outcome and last.check == hold.check:
+        if last is not None and last.check == hold.check and last.outcome in ("", "succeeded"):
             return last
         return self._record(hold.action, Cause(hold.check, hold.reason))
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from agent.core.verdict import BEFORE_ACTION, Phase, Step, phase_of
+from agent.engine import ways
 from agent.engine.acting import Acting
 from agent.engine.cause import BY_OPERATOR, Cause, cause_of
 from agent.engine.container import Sentence, Slot
@@ -87,6 +88,7 @@ class Remedy:
         if why:
             return why
         self.ledger.resume()
+        self.ledger.no_longer_wanted()
         self.cause = BY_OPERATOR.check
         if interrupts(self.ledger.rule):
             container.order(Sentence.KILL if holds(self.ledger.rule) else Sentence.ASK, now)
@@ -99,7 +101,7 @@ class Remedy:
         cause = BY_OPERATOR if slot is None else cause_of(self.around.container, slot)
         self.kill = kill = self._new(cause, Lookout(self.around.container.spec.name, self.around.watch))
         kill.open()
-        self._start(kill, kill.restart if holds(self.ledger.rule) else kill.ask)
+        self._start(kill, ways.restart if holds(self.ledger.rule) else ways.ask)
 
     def resume(self, hold: Hold) -> None:
         """An earlier process acted and was still waiting for the new instance: so does this one."""
@@ -107,7 +109,7 @@ class Remedy:
         lookout = Lookout(self.around.container.spec.name, self.around.watch)
         self.kill = kill = self._new(Cause(hold.check, hold.reason), lookout)
         kill.take_up(hold, self.ledger.reopen(hold))
-        self._start(kill, kill.resumed)
+        self._start(kill, ways.resumed)
 
     def also(self, slot: Slot) -> None:
         """This check fails too while a kill is under way: recorded, and not acted on."""
@@ -146,15 +148,15 @@ class Remedy:
     def _tell_only(self, cause: Cause) -> None:
         self.kill = kill = self._new(cause, None)
         kill.open()
-        self._start(kill, kill.tell_only)
+        self._start(kill, ways.tell_only)
 
-    def _start(self, kill: Kill, way: Callable[[], Awaitable[None]]) -> None:
+    def _start(self, kill: Kill, way: Callable[[Kill], Awaitable[None]]) -> None:
         self._task = asyncio.get_running_loop().create_task(self._guarded(kill, way), name="remedy")
 
-    async def _guarded(self, kill: Kill, way: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, kill: Kill, way: Callable[[Kill], Awaitable[None]]) -> None:
         """A bug of ours is told, and nothing is held for it."""
         try:
-            await way()
+            await way(kill)
         except Exception:
             log.exception("remedy.error", extra={"container": self.around.container.spec.name})
             kill.fail()

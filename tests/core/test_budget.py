@@ -27,6 +27,12 @@ def test_a_budget_of_none_permits_nothing_ever() -> None:
     assert budget.remaining(Budget(restarts=0), BudgetState(), 1e9) == 0
 
 
+def test_an_attempt_counts_from_when_it_begins_to_act() -> None:
+    state = budget.begin(budget.spend(RULE, budget.spend(RULE, BudgetState(), 10.0), 60.0), 90.0)
+    assert state.spent == (10.0, 90.0)
+    assert budget.begin(BudgetState(), 90.0) == BudgetState(), "an operator may have forgiven it meanwhile"
+
+
 def test_giving_up_again_does_not_make_it_later() -> None:
     assert budget.give_up(budget.give_up(BudgetState(), 5.0), 9.0).given_up_at == 5.0
 

@@ -206,6 +206,23 @@ def test_a_loop_that_ends_takes_a_kill_with_it(moment: float, outcomes: list[str
 # -- the next start ------------------------------------------------------------------------
 
 
+def test_that_a_container_started_is_on_disk_within_a_second() -> None:
+    """An agent that is killed after that must not hold liveness back from a server that hangs."""
+
+    async def work() -> None:
+        server = Server()
+        async with guarded(spec_of(server, Acts())) as ward:
+            await at(1.5)
+            assert (ward.saved[-1].started, ward.saved[-1].identity) == (True, "run 1")
+            await at(30)
+            assert len(ward.saved) == 1, "and nothing is written for nothing"
+            server.start("f")
+            await at(37)
+            assert (ward.saved[-1].started, ward.saved[-1].identity, ward.saved[-1].instance) == (False, "run 2", 2)
+
+    run_virtual(work)
+
+
 async def remembered(memory: Memory, server: Server, **rule: Any) -> Ward:
     """A guard that takes up this memory, before its first round."""
     ward = Ward(spec_of(server, Acts(), **rule))
