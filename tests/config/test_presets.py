@@ -47,7 +47,9 @@ def test_each_is_a_whole_and_careful_configuration_by_itself(name: str, model: s
     assert found.startup and found.liveness and found.readiness  # noqa: PT018 - one fact
     assert found.port is not None
     assert {problem.code for problem in loaded.warnings} <= {"W-PRESET-MODEL", "W-PRESET-CANARY"}
-    assert lint(loaded.config) == [], "it warns of itself"
+    warned = {finding.code for finding in lint(loaded.config)}
+    gaugeless = name in {"kserve", "torchserve", "tfserving"}  # W-PRESET-CANARY says what to do about it
+    assert warned <= ({"W-PROGRESS-GAUGES"} if gaugeless else set()), "it warns of itself"
 
 
 @pytest.mark.parametrize("name", EVERY)
