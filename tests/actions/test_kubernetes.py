@@ -185,6 +185,19 @@ async def test_what_it_waited_for_is_the_reason_when_its_time_is_over(server: Ap
     assert server.paths() == [LOOK, EVICT]  # without a word from the server it waits for longer than that
 
 
+async def test_it_is_the_reason_too_when_the_server_hangs_meanwhile(server: ApiServer) -> None:
+    async def limited(request: web.Request) -> web.Response:
+        if len(server.asked) > 2:
+            await asyncio.Event().wait()
+        if request.method == "GET":
+            return web.json_response(server.pod)
+        return status(429, "Cannot evict pod.", headers={"Retry-After": "1"}, details=BUDGET)
+
+    server.instead = limited
+    assert "disruption budget model needs 2" in await failed(server, KubernetesAction(), 1.5)
+    assert server.paths() == [LOOK, EVICT, LOOK]
+
+
 async def test_a_conflict_is_tried_again(server: ApiServer) -> None:
     conflicts = [1]
 
