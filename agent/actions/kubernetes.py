@@ -32,20 +32,20 @@ class KubernetesAction(msgspec.Struct, frozen=True, kw_only=True):
     async def act(self, order: Order) -> None:
         if order.runtime is None:
             raise ActionError("kubernetes needs runtime.kubernetes, which names the pod")
-        while True:
-            try:
-                await self._once(order)
-            except OSError as problem:
-                wait = _wait(problem)
-                told = problem.strerror or str(problem)
-                if wait is None:
-                    raise ActionError(told) from problem
-            else:
-                return
-            try:
+        refused = ""
+        try:
+            while True:
+                try:
+                    return await self._once(order)
+                except OSError as problem:
+                    wait, refused = _wait(problem), problem.strerror or str(problem)
+                    if wait is None:
+                        raise ActionError(refused) from problem
                 await asyncio.sleep(wait)
-            except asyncio.CancelledError:  # the action's time is over: what it has waited for is the reason
-                raise ActionError(f"given up waiting: {told}") from None
+        except asyncio.CancelledError:
+            if not refused:
+                raise
+            raise ActionError(f"given up waiting: {refused}") from None  # its time is over, and that was the reason
 
     async def _once(self, order: Order) -> None:
         if self.method == "evict":

@@ -90,8 +90,6 @@ class Api(msgspec.Struct, frozen=True):
 
     async def call(self, call: Call) -> Answer:
         """The answer to ``call``. Raises ApiError for every other outcome."""
-        if call.method == "GET":
-            self._heed_silence()
 
         async def ask(session: aiohttp.ClientSession) -> Answer:
             data = None if call.document is None else msgspec.json.encode(call.document)
@@ -103,36 +101,37 @@ class Api(msgspec.Struct, frozen=True):
 
         try:
             async with asyncio.timeout(call.seconds):
-                return await self.authorized(ask, call.needs.remedy(call.namespace))
+                return await self.authorized(ask, call.needs.remedy(call.namespace), often=call.method == "GET")
         except TimeoutError as late:
             told = late.strerror or f"{self.url} did not answer within {call.seconds:g} s"
             raise ApiError(errno.ETIMEDOUT, told) from None
-        except ApiError as refused:
-            if refused.status == 429 and call.method == "GET":
-                memory(self.url).quiet_until = time.monotonic() + (refused.retry_after or 1.0)
-            raise
 
-    async def authorized(self, work: Callable[[aiohttp.ClientSession], Awaitable[_T]], remedy: str) -> _T:
-        """``work`` with a session that shows the token; tried once more where another one was mounted meanwhile.
+    async def authorized(
+        self, work: Callable[[aiohttp.ClientSession], Awaitable[_T]], remedy: str, *, often: bool = True
+    ) -> _T:
+        """``work`` with a session that shows the token; once more where it is not accepted: it may just have rotated.
 
-        ``remedy`` is told where the server says that the account lacks a right.
+        ``remedy`` is told where the server says that the account lacks a right. What is asked ``often`` is not asked
+        while the server wants silence (429); of other requests that may speak of their subject alone.
         """
-        account = await self.account()
+        known = memory(self.url)
+        left = known.quiet_until - time.monotonic() if often else 0.0
+        if left > 0:
+            raise ApiError(errno.EBUSY, f"{self.url} has asked not to be asked for {left:.0f} s more", status=429)
         try:
-            return await self._once(work, remedy, account)
+            try:
+                return await self._once(work, remedy, await self.account())
+            except ApiError as refused:
+                if refused.status != 401:
+                    raise
+            return await self._once(work, remedy, await self.account())
         except ApiError as refused:
-            again = await self.account() if refused.status == 401 else account
-            if again.token == account.token:
-                raise
-        return await self._once(work, remedy, again)
+            if often and refused.status == 429:
+                known.quiet_until = time.monotonic() + (refused.retry_after or 1.0)
+            raise
 
     def at(self, path: str, params: Params = ()) -> URL:
         return URL(self.url + path, encoded=True).with_query(list(params))
-
-    def _heed_silence(self) -> None:
-        left = memory(self.url).quiet_until - time.monotonic()
-        if left > 0:
-            raise ApiError(errno.EBUSY, f"{self.url} has asked not to be asked for {left:.0f} s more", status=429)
 
     async def _once(self, work: Callable[[aiohttp.ClientSession], Awaitable[_T]], remedy: str, account: Account) -> _T:
         async def judge(answer: aiohttp.ClientResponse) -> None:

@@ -69,7 +69,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     """Who the pod is; timestamps are RFC 3339."""
 
     name: str
-    uid: str
+    uid: str = ""
     resource_version: str = ""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
@@ -83,17 +83,24 @@ class Pod(msgspec.Struct, frozen=True):
     status: PodStatus = PodStatus()
 
     def containers(self) -> list[str]:
-        return [one.name for one in (*(self.spec.init_containers or ()), *(self.spec.containers or ()))]
+        specified = (*(self.spec.init_containers or ()), *(self.spec.containers or ()))
+        return list(dict.fromkeys([*(one.name for one in specified), *(one.name for one in self.told())]))
+
+    def told(self) -> tuple[ContainerStatus, ...]:
+        return (*(self.status.container_statuses or ()), *(self.status.init_container_statuses or ()))
 
     def of(self, container: str) -> ContainerStatus | None:
         """The container's status; None while the kubelet has told nothing of it."""
-        told = (*(self.status.container_statuses or ()), *(self.status.init_container_statuses or ()))
-        return next((one for one in told if one.name == container), None)
+        return next((one for one in self.told() if one.name == container), None)
 
     def age(self, now: datetime | None) -> float | None:
         """Seconds since it was created, by the server's own clock ``now``; None where that can't be told."""
         created = unix_time(self.metadata.creation_timestamp or "")
-        return None if created is None or now is None else now.timestamp() - created
+        return None if created is None else (now or datetime.now(UTC)).timestamp() - created
+
+    def itself(self) -> dict[str, Any]:
+        """A precondition for calls that end it: no namesake that follows."""
+        return {"preconditions": {"uid": self.metadata.uid}} if self.metadata.uid else {}
 
 
 def running(pod: Pod, container: str) -> Instance | None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent.runtimes import Ended, Instance, kube_left
+from agent.runtimes import AbsentError, Ended, Instance, kube_left
 from agent.runtimes.command import Finished
 from agent.runtimes.kube_answers import CREATE_EVENT, DELETE_POD, EVICT_POD, EXEC_IN_POD, GET_POD, ApiError, Rule
 from agent.runtimes.kube_api import Api, Call, memory
@@ -27,6 +27,7 @@ MOUNTED: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 BEGIN_SECONDS: Final = 15.0  # until the node has taken up a command
 END_SECONDS: Final = 15.0  # for an eviction or a deletion: what admits it may itself take ten
 _OLD_EVICTION: Final = "policy/v1beta1"  # before Kubernetes 1.22
+_UNKNOWN_VERSION: Final = frozenset({400, 404})  # of an eviction whose pod is there
 _STALE: Final = frozenset({400, 410, 504})  # "too large resource version": the cluster was restored from a backup
 
 _Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -108,7 +109,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
         try:
             await self._post_eviction(doomed, known.eviction)
         except ApiError as refused:
-            if refused.status != 400 or known.eviction == _OLD_EVICTION:  # how an old server refuses the version
+            if refused.status not in _UNKNOWN_VERSION or known.eviction == _OLD_EVICTION:
                 raise
             await self._post_eviction(doomed, _OLD_EVICTION)
             known.eviction = _OLD_EVICTION
@@ -120,7 +121,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
             # A grace of 0 would take the pod off the books while it still runs: its successor might start beside it.
             options = {
                 "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": max(1, round(grace_seconds)),
-                "preconditions": {"uid": doomed.metadata.uid},
+                **doomed.itself(),
             }  # fmt: skip
             await self._end(doomed, "", DELETE_POD, "DELETE", options)
 
@@ -148,7 +149,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
         if identity and (last is None or last.identity != identity):
             return None
         age = pod.age(now)
-        if age is None or age < min_age_seconds:
+        if min_age_seconds > 0 and (age is None or age < min_age_seconds):
             told = "of unknown age" if age is None else f"{max(age, 0):.0f} s old"
             raise ApiError(
                 errno.EPERM,
@@ -160,7 +161,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
     async def _post_eviction(self, doomed: Pod, version: str) -> None:
         document = {
             "apiVersion": version, "kind": "Eviction", "metadata": {"name": doomed.metadata.name},
-            "deleteOptions": {"preconditions": {"uid": doomed.metadata.uid}},
+            "deleteOptions": doomed.itself(),
         }  # fmt: skip
         await self._end(doomed, "/eviction", EVICT_POD, "POST", document)
 
@@ -200,18 +201,18 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
         seen[path] = pod.metadata.resource_version
         return pod, answer.now
 
-    def _explained(self, refused: ApiError, namespace: str) -> ApiError:
+    def _explained(self, refused: ApiError, namespace: str) -> OSError:
         if refused.status != 404:
             return refused
         remedy = (
             "is it the name and the namespace of the pod" if self.pod else "set runtime.kubernetes.pod, or POD_NAME"
         )
-        return ApiError(errno.ENOENT, f"{refused.strerror} (namespace {namespace}): {remedy}?", status=404)
+        return AbsentError(errno.ENOENT, f"{refused.strerror} (namespace {namespace}): {remedy}?")
 
     def _contained(self, pod: Pod) -> str:
         """The container's name, which must be one of the pod's."""
         if self.container not in pod.containers():
-            raise ApiError(
+            raise AbsentError(
                 errno.ENOENT,
                 f"pod {pod.metadata.name} has no container {self.container}, but {', '.join(pod.containers())}: "
                 "name one in runtime.kubernetes.container",

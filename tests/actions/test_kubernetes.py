@@ -49,18 +49,21 @@ async def test_the_pod_is_evicted_with_its_own_grace_and_by_its_uid(server: ApiS
     }  # fmt: skip
 
 
-async def test_an_old_server_is_asked_in_its_own_version_from_then_on(server: ApiServer) -> None:
+@pytest.mark.parametrize(("code", "looks"), [(400, 0), (404, 1)])
+async def test_an_old_server_is_asked_in_its_own_version_from_then_on(server: ApiServer, code: int, looks: int) -> None:
+    """Whether an eviction of a kind that it does not know, or a pod that has gone: it looks where that is in doubt."""
+
     async def old(request: web.Request) -> web.Response:
         if request.method == "GET":
             return web.json_response(server.pod)
         if server.bodies[-1]["apiVersion"] == "policy/v1":
-            return status(400, 'no kind "Eviction" is registered for version "policy/v1"', reason="BadRequest")
+            return status(code, 'no kind "Eviction" is registered for version "policy/v1"', reason="BadRequest")
         return web.json_response({"kind": "Status", "status": "Success"}, status=201)
 
     server.instead = old
     for _ in range(2):
         await KubernetesAction().act(order(server))
-    assert server.paths() == [LOOK, EVICT, EVICT, LOOK, EVICT]
+    assert server.paths() == [LOOK, EVICT, *[LOOK] * looks, EVICT, LOOK, EVICT]
     assert server.bodies[-1]["apiVersion"] == "policy/v1beta1"
 
 
@@ -181,6 +184,19 @@ async def test_what_it_waited_for_is_the_reason_when_its_time_is_over(server: Ap
         "healthy pods"
     )
     assert server.paths() == [LOOK, EVICT]  # without a word from the server it waits for longer than that
+
+
+async def test_it_is_the_reason_too_when_the_server_hangs_meanwhile(server: ApiServer) -> None:
+    async def limited(request: web.Request) -> web.Response:
+        if len(server.asked) > 2:
+            await asyncio.Event().wait()
+        if request.method == "GET":
+            return web.json_response(server.pod)
+        return status(429, "Cannot evict pod.", headers={"Retry-After": "1"}, details=BUDGET)
+
+    server.instead = limited
+    assert "disruption budget model needs 2" in await failed(server, KubernetesAction(), 1.5)
+    assert server.paths() == [LOOK, EVICT, LOOK]
 
 
 async def test_a_conflict_is_tried_again(server: ApiServer) -> None:

@@ -8,7 +8,7 @@ import pytest
 from agent.core.model import Check, CheckType, Outcome, Target
 from agent.engine.worker import look
 from agent.probes.exec import Exec
-from agent.runtimes import CannotRunError, Ended, Instance
+from agent.runtimes import AbsentError, CannotRunError, Ended, Instance
 from agent.runtimes.command import CAP, Finished
 from agent.runtimes.kube_answers import ApiError
 from agent.runtimes.kubernetes import Kubernetes
@@ -87,12 +87,12 @@ async def test_a_deleted_pod_is_no_instance_and_its_namesake_another_one(namespa
 
 
 async def test_a_pod_that_never_was_is_told(namespace: Namespace) -> None:
-    with pytest.raises(ApiError, match=r'pods "nobody" not found \(namespace health-agent-\w+\): is it the name'):
+    with pytest.raises(AbsentError, match=r'pods "nobody" not found \(namespace health-agent-\w+\): is it the name'):
         await namespace.runtime("nobody").instance()
 
 
 async def test_a_container_that_is_not_in_the_pod_is_told(namespace: Namespace, sleeping: Kubernetes) -> None:
-    with pytest.raises(ApiError, match="pod sleeping has no container model, but main"):
+    with pytest.raises(AbsentError, match="pod sleeping has no container model, but main"):
         await namespace.runtime("sleeping", "model").instance()
 
 

@@ -267,6 +267,18 @@ async def test_a_rotated_token_is_read_again(server: ApiServer) -> None:
     assert await ran(server) == (Finished(0, b""), 1)
 
 
+async def test_a_server_that_asks_for_silence_is_not_asked_meanwhile(server: ApiServer) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return status(429, "slow down", headers={"Retry-After": "30"})
+
+    server.instead = refuse
+    for _ in range(3):
+        with pytest.raises(ApiError) as told:
+            await ran(server)
+        assert told.value.status == 429
+    assert len(server.asked) == 1
+
+
 # -- as a check ----------------------------------------------------------------------------------------------------
 
 
