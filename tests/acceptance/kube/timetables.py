@@ -155,7 +155,7 @@ TIMETABLES = (
         ({"startup": "bad"}, {"startup": "bad 5 good"}),
         (Expected("startup", "killed", "running"), Expected("startup", "started", "running", instance=2)),
         seconds=18,
-        startup_window=24,
+        startup_window=40,
     ),
     Timetable(
         "startup-exec-gates-readiness",
