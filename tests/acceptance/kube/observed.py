@@ -16,6 +16,7 @@ from tests.acceptance.kube.comparison import PROBES, Probe, Seen, Side, To
 Json = Mapping[str, Any]
 
 MILLISECOND = 0.001  # what the agent's log tells, cut off
+AT_ONCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,14 @@ def agent_side(log: Sequence[Json], trace: Trace, probes: Iterable[Probe]) -> Si
 
 
 def _of_agent(log: Sequence[Json], trace: Trace, probes: frozenset[Probe]) -> Iterator[Seen]:
-    ready, asked_until = False, 0.0
+    ready, failed, asked_until = False, 0.0, 0.0
     for number, line in enumerate(log):
         at, event = unix(line["time"]), line["event"]
-        if event == "restart.requested":
+        if event in ("startup.failure", "liveness.failure"):
+            failed = at
+        elif event == "restart.requested":
             asked_until = _answered(log[number + 1 :], trace, at)
-            yield Seen(line["check"].partition("/")[0], "killed", at, at + MILLISECOND)
+            yield Seen(line["check"].partition("/")[0], "killed", failed, at + MILLISECOND)
         elif event == "container.started" and "startup" in probes and at >= asked_until:
             yield Seen("startup", "started", at, at + MILLISECOND)
         elif "readiness" in probes and event == ("container.not_ready" if ready else "container.ready"):
@@ -168,14 +171,18 @@ def _answered(log: Sequence[Json], trace: Trace, asked: float) -> float:
 
 
 def agent_answers(status: Json, probe: Probe) -> list[tuple[float, str]]:
-    """The results of this probe type that counted, from /status: an error, or a round of a stalled agent, does not."""
-    checks = [check for check in status["containers"][0]["checks"] if check["type"] == probe]
-    return [
-        (result["time"], result["result"])
-        for check in checks
-        for result in check["results"]
-        if result["result"] in ("success", "failure")
-    ]
+    """The results of this probe type that counted towards a verdict, from /status.
+
+    An error, or a round of an agent that stood still, does not count; nor does the look that follows a verdict at once,
+    within the millisecond that the log tells of it.
+    """
+    counted: list[tuple[float, str]] = []
+    for check in status["containers"][0]["checks"]:
+        for result in check["results"]:
+            again = bool(counted) and result["time"] - counted[-1][0] < AT_ONCE_SECONDS
+            if check["type"] == probe and result["result"] in ("success", "failure") and not again:
+                counted.append((result["time"], result["result"]))
+    return counted
 
 
 def read_log(text: str) -> list[Json]:

@@ -100,19 +100,21 @@ def test_what_the_agent_sees_of_an_instance_that_is_to_be_killed_does_not_count(
     """Only what it had seen until it asked, and what it sees of the next one."""
     log = [
         line(1, "agent.started"), line(2, "container.started"), line(2, "container.ready"),
-        line(9, "container.not_ready"), line(9, "restart.requested", check="liveness/http_get"),
+        line(9, "liveness.failure"), line(9.1, "container.not_ready"),
+        line(9.2, "restart.requested", check="liveness/http_get"),
         line(10, "container.started"), line(11, "instance.new"), line(13, "container.started"),
     ]  # fmt: skip
     seen = seen_of_agent(log, trace(zero(0), zero(10.5, 2)), "startup", "readiness", "liveness")
     assert [(one.probe, one.to, round(one.earliest - T, 3)) for one in seen] == [
-        ("startup", "started", 2), ("readiness", "ready", 2), ("readiness", "unready", 9), ("liveness", "killed", 9),
+        ("startup", "started", 2), ("readiness", "ready", 2), ("readiness", "unready", 9.1), ("liveness", "killed", 9),
         ("startup", "started", 13),
     ]  # fmt: skip
 
 
 def test_a_request_that_was_withdrawn_is_over_when_the_next_instance_serves() -> None:
     log = [
-        line(9, "restart.requested", check="startup/http_get"), line(10, "container.started"),
+        line(9, "startup.failure"), line(9, "restart.requested", check="startup/http_get"),
+        line(10, "container.started"),
         line(12, "container.started"), line(12, "restart.withdrawn"),
     ]  # fmt: skip
     seen = seen_of_agent(log, trace(zero(0), zero(11, 2)), "startup")
@@ -126,7 +128,9 @@ def test_a_probe_that_does_not_exist_has_no_transitions() -> None:
 
 
 def test_rounds_that_the_agent_threw_away_do_not_count() -> None:
-    results = [{"time": 1, "result": "failure"}, {"time": 2, "result": "error"}, {"time": 3, "result": "failure"}]
-    checks = [{"type": "liveness", "results": results}, {"type": "startup", "results": results[:1]}]
+    """Nor does the look at once after a verdict."""
+    results = [(1, "failure"), (2, "error"), (3, "failure"), (3.004, "failure"), (4, "success")]
+    past = [{"time": time, "result": result} for time, result in results]
+    checks = [{"type": "liveness", "results": past}, {"type": "startup", "results": past[:1]}]
     answers = observed.agent_answers({"containers": [{"checks": checks}]}, "liveness")
-    assert answers == [(1, "failure"), (3, "failure")]
+    assert answers == [(1, "failure"), (3, "failure"), (4, "success")]

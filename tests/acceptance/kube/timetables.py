@@ -116,8 +116,8 @@ TIMETABLES = (
     ),
     Timetable(
         "liveness-http-hangs",
-        {"liveness": Check("http", period=3, failures=2, timeout=1, delay=5)},
-        ({"liveness": "good 11 hang"}, {}),
+        {"liveness": Check("http", period=4, failures=2, timeout=2, delay=5)},
+        ({"liveness": "good 10 hang"}, {}),
         (Expected("liveness", "killed"),),
         seconds=15,
     ),
@@ -155,7 +155,7 @@ TIMETABLES = (
         ({"startup": "bad"}, {"startup": "bad 5 good"}),
         (Expected("startup", "killed", "running"), Expected("startup", "started", "running", instance=2)),
         seconds=18,
-        startup_window=24,
+        startup_window=40,
     ),
     Timetable(
         "startup-exec-gates-readiness",

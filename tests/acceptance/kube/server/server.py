@@ -142,6 +142,8 @@ class Server:
         self.leave("exit", 1)
 
     def leave(self, event: str, status: int) -> None:
+        for name in self.probes:  # the next instance must not be judged by what this one has left
+            (SHARED / name).unlink(missing_ok=True)
         self.trace.tell(event)
         self.trace.show()
         os._exit(status)
