@@ -98,10 +98,6 @@ def test_every_method_and_action_has_its_place() -> None:
         assert f"#### Action {name}\n" in PAGE
 
 
-def test_keys_of_later_versions_are_named() -> None:
-    assert set(re.findall(r"`(\w+)`", section("Keys of later versions"))) == LATER_KEYS
-
-
 def test_every_warning_is_explained_and_none_that_is_never_given() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "agent").rglob("*.py"))
     assert set(re.findall(r"^\| `(W-[A-Z-]+)`", section("Warnings"), re.MULTILINE)) == set(

@@ -171,9 +171,7 @@ def test_an_eviction_that_is_not_tried_before_the_pod_is_old_enough_is_not_warne
 
 def test_a_canary_beside_a_progress_check_may_decide_and_a_patient_readiness_canary_may_be() -> None:
     canary = {"method": "inference", "options": Canary(), "period_seconds": 60, "timeout_seconds": 30}
-    progress = check(
-        CheckType.LIVENESS, "progress", Progress(server="vllm"), timeout_seconds=5, failure_threshold=1
-    )
+    progress = check(CheckType.LIVENESS, "progress", Progress(server="vllm"), timeout_seconds=5, failure_threshold=1)
     watched = container(startup(), readiness(), liveness(**canary), liveness(), progress)
     assert codes(watched) == []
     assert codes(container(startup(), readiness(**canary, failure_threshold=1), liveness())) == []
