@@ -22,6 +22,7 @@ COMMANDS = {
     "healthcheck": ("agent.cli.healthcheck", "ask a running agent, for Docker's HEALTHCHECK and exec probes"),
     "status": ("agent.cli.status", "show what a running agent thinks of its containers, once or again and again"),
     "wait": ("agent.cli.wait", "wait until a running agent says ready, live or started"),
+    "report": ("agent.cli.report", "say which restarts a dry run would have done, and what would have changed that"),
     "admin": ("agent.cli.admin", "give a running agent an operator's orders: restart, maintenance, drain, reload"),
     "drain": ("agent.cli.drain", "take a container out of service and wait until nothing is in flight, for preStop"),
     "presets": ("agent.cli.presets", "list what is known of model servers, or spell one out"),
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 """Command to module and one-line help."""
 
-LATER = frozenset({"report", "render"})
+LATER = frozenset({"render"})
 """Commands of the documentation that this version does not have."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it

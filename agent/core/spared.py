@@ -74,3 +74,22 @@ def failed(spared: Spared) -> Spared:
 
 def ended(spared: Spared, how: Ended, now: float) -> Spared:
     return msgspec.structs.replace(spared, ended=how, ended_at=now)
+
+
+def advice(spared: Spared) -> str:
+    """Which thresholds would have changed it, in words for people; what no threshold would have changed, too."""
+    if spared.check == "operator":
+        return "an operator asked for it"
+    if spared.ended == "":
+        return "it still fails: whatever the thresholds, a restart is what it waits for"
+    if spared.ended == "restarted":
+        return "it did not recover by itself: a new instance did"
+    lasted = max(0.0, (spared.ended_at or spared.last) - (spared.failing_since or spared.time))
+    told = (
+        f"it recovered by itself after {lasted:.0f} s: with failure_threshold above {spared.failures} "
+        f"(it is {spared.failure_threshold}) nothing would have been restarted"
+    )
+    if spared.reason == "timeout" and spared.slowest_seconds is not None:
+        slowest = f"good answers took up to {spared.slowest_seconds:.1f} s"
+        told = f"{told}; {slowest}, and timeout_seconds is {spared.timeout_seconds:g}"
+    return told

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.core import spared as rules
@@ -51,3 +52,30 @@ def test_a_failing_goes_on_until_it_ends() -> None:
     assert (one.time, one.last, one.times, one.failures, one.reason) == (100.0, 130.0, 2, 2, "timeout")
     ended = rules.ended(one, "recovered", 140.0)
     assert (ended.ended, ended.ended_at, ended.times) == ("recovered", 140.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"check": "operator"}, ["an operator asked"]),
+        ({}, ["it still fails", "a restart is what it waits for"]),
+        ({"ended": "restarted", "ended_at": 200.0}, ["did not recover by itself"]),
+        (
+            {"ended": "recovered", "ended_at": 200.0, "failing_since": 80.0, "failures": 7, "failure_threshold": 3},
+            ["after 120 s", "failure_threshold above 7 (it is 3)"],
+        ),
+        (
+            {
+                "ended": "recovered",
+                "ended_at": 200.0,
+                "reason": "timeout",
+                "slowest_seconds": 4.6,
+                "timeout_seconds": 5,
+            },
+            ["up to 4.6 s, and timeout_seconds is 5"],
+        ),
+    ],
+)
+def test_the_thresholds_that_would_have_changed_it_are_named(more: dict[str, Any], words: list[str]) -> None:
+    told = rules.advice(Spared(**{**msgspec.structs.asdict(SPARED), **more}))
+    assert [word for word in words if word not in told] == []
