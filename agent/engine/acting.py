@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from agent.actions import Order
+from agent.actions import ActionError, Order
 from agent.core.settings import Restart
 
 ENDS_WITHIN_SECONDS: Final = 5.0
@@ -32,7 +32,8 @@ class Acting:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task], timeout=ENDS_WITHIN_SECONDS)
-                return TimeoutError(f"not done within {seconds:g} s{'' if task.done() else ', and it does not end'}")
+                late = f"not done within {seconds:g} s{'' if task.done() else ', and it does not end'}"
+                return _own_words(task) or TimeoutError(late)
             if task.cancelled():
                 return RuntimeError("the action cancelled itself")
             return task.exception()
@@ -47,6 +48,12 @@ class Acting:
         """Once the agent is told to end, what has not begun is left to the next process: until it ends, this waits."""
         if self.leaving:
             await asyncio.Event().wait()
+
+
+def _own_words(task: "asyncio.Task[None]") -> ActionError | None:
+    """Why an action whose time was over says that it took so long, if it does: a budget that it waited for, say."""
+    problem = task.exception() if task.done() and not task.cancelled() else None
+    return problem if isinstance(problem, ActionError) else None
 
 
 async def _act(rule: Restart, order: Order) -> None:

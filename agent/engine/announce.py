@@ -6,6 +6,7 @@ What a platform shows of a kill is often no more than that a probe was answered 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from agent.engine.events import Event
@@ -80,5 +81,5 @@ def message_of(event: Event) -> str:
     else:
         words.append(f"action {fields.get('action', '')}")
     if fields.get("evidence"):
-        words.append(f"evidence {fields['evidence']}")
+        words.append(f"evidence {PurePosixPath(fields['evidence']).name}")  # where that is kept is not for everybody
     return "; ".join(words)

@@ -232,6 +232,8 @@ class Ledger:
 
     def tell(self, name: str, record: Record, step: str, *, level: str = "info", **more: Any) -> None:
         fields = {"step": step, "action": record.action, "reason": record.reason, "check": record.check, **more}
+        if record.evidence:
+            fields["evidence"] = record.evidence
         self.around.tell(name, fields, level=level, detail=record.detail)
 
     def order(self, kind: str, cause: Cause, record: Record | None = None, grace: float = 0.0) -> Order:

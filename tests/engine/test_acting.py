@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.actions import Order
+from agent.actions import ActionError, Order
 from agent.core.settings import Restart
 from agent.engine.acting import Acting
 from tests.engine.scripted import Acts, at
@@ -32,6 +32,19 @@ class Stubborn(Acts):
         self.ended.append(virtual_loop().time())
 
 
+class Explains:
+    """An action that hangs, and raises something of its own when it is cancelled."""
+
+    def __init__(self, problem: Exception) -> None:
+        self.problem = problem
+
+    async def act(self, order: Order) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise self.problem from None
+
+
 def test_an_action_that_does_not_even_end_when_it_is_told_to_is_left_to_itself() -> None:
     """Nothing waits for it for ever, and none begins beside it."""
 
@@ -47,6 +60,17 @@ def test_an_action_that_does_not_even_end_when_it_is_told_to_is_left_to_itself()
         other = Acts()
         assert await acting.run(rule(other), ORDER) is None
         assert (len(action.begun), action.cancelled, len(other.begun)) == (1, 1, 1)
+
+    run_virtual(work)
+
+
+def test_an_action_whose_time_is_over_may_say_what_it_waited_for() -> None:
+    """Its own words are told instead, where it has any; other trouble of its end is not."""
+
+    async def work() -> None:
+        for own, told in ((ActionError("a budget"), "a budget"), (OSError("a bug"), "not done within 25 s")):
+            problem = await Acting().run(rule(Explains(own)), ORDER)
+            assert str(problem) == told
 
     run_virtual(work)
 

@@ -41,7 +41,7 @@ def event(name: str = "restart.action", **fields: Any) -> Event:
         ("restart.action", {}, "liveness/answers has failed; reason timeout; action signal"),
         (
             "restart.requested",
-            {"action": "none", "evidence": "a"},
+            {"action": "none", "evidence": "/var/evidence/a"},
             "liveness/answers has failed; reason timeout; /healthz/model answers 503 until it is restarted; evidence a",
         ),
         (

@@ -106,6 +106,8 @@ def test_each_step_is_shown_and_told() -> None:
         (record,) = ward.view.restarts
         assert (record.outcome, record.evidence, record.also) == ("succeeded", "/evidence/model-1", [])
         assert rule["action"].orders[0].evidence == "/evidence/model-1"
+        acted = next(event for _, event in ward.said if event.name == "restart.action")
+        assert acted.fields["evidence"] == "/evidence/model-1"
         assert rule["hooks"].pre_restart.orders[0].evidence == "/evidence/model-1"
         await ward.guard.close()
 

@@ -83,6 +83,10 @@ class Namespace:
         found: list[Json] = json.loads(self.kubectl("get", "pods", "--selector", label, "--output", "json"))["items"]
         return found
 
+    def forget(self, name: str) -> None:
+        """Take a pod off the books at once; its kubelet ends it when it gets round to it."""
+        self.kubectl("delete", "pod", name, "--force", "--grace-period=0", timeout=60)
+
     def start(self, pod: Mapping[str, Any]) -> None:
         """Create a pod and wait until it is ready."""
         self.apply(pod)

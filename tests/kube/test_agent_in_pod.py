@@ -136,10 +136,9 @@ def test_the_agent_evicts_its_own_pod_as_soon_as_the_budget_lets_it(namespace: N
     deployed.eventually(lambda: deployed.model()["identity"] == running["model"], "the instance is known")
 
     deployed.execute("model", "touch", "/tmp/sick")
-    deployed.eventually(
-        lambda: "failed" in [one["outcome"] for one in deployed.model()["restarts"]], "an attempt fails"
-    )
-    assert "disruption budget beside needs 1 healthy pods" in deployed.log()
+    words = "disruption budget beside needs 1 healthy pods"
+    deployed.eventually(lambda: words in deployed.log(), "an attempt fails, and says why")
+    assert "failed" in [one["outcome"] for one in deployed.model()["restarts"]]
     assert deployed.pod_name == first
     described = namespace.kubectl("describe", "pod", first)
     assert "liveness/http_get has failed; reason status; action kubernetes" in described

@@ -40,7 +40,7 @@ async def test_a_pod_is_evicted_with_the_grace_of_its_own(namespace: Namespace) 
     await EVICT.act(action)
     assert namespace.get("pod", "evicted")["metadata"]["deletionGracePeriodSeconds"] == 20
     await EVICT.act(action)  # it is going already: nothing is asked for again
-    namespace.kubectl("delete", "pod", "evicted", "--force", "--grace-period=0")
+    namespace.forget("evicted")
     await EVICT.act(action)  # and so it is when it is gone
 
 
@@ -96,7 +96,7 @@ async def test_a_namesake_that_follows_is_left_alone(namespace: Namespace, metho
     name = f"following-{method}"
     namespace.start(pod(name, "sleep 3600"))
     late = await order(namespace.runtime(name))
-    namespace.kubectl("delete", "pod", name, timeout=60)
+    namespace.forget(name)
     namespace.start(pod(name, "sleep 3600"))
     await KubernetesAction(method=method, min_pod_age_seconds=0).act(late)
     assert not going(namespace, name)

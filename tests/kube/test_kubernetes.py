@@ -80,7 +80,7 @@ async def test_a_deleted_pod_is_no_instance_and_its_namesake_another_one(namespa
     namespace.start(pod("passing", "sleep 3600"))
     runtime = namespace.runtime("passing")
     before = await running(runtime)
-    namespace.kubectl("delete", "pod", "passing", timeout=60)
+    namespace.forget("passing")
     assert await runtime.instance() is None
     namespace.start(pod("passing", "sleep 3600"))
     assert (await running(runtime)).identity != before.identity
