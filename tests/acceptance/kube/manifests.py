@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.acceptance.kube.comparison import Probe
 from tests.acceptance.kube.timetables import TCP_PORTS, Check, Timetable
+from tests.kube.cluster import ACCOUNT
 
 Json = dict[str, Any]
 
@@ -13,7 +14,6 @@ SERVER_PORT = 8000
 AGENT_IMAGE = "model-health-agent:kube-acceptance"  # names of their own, kept: their layers are the next build's cache
 SERVER_IMAGE = "model-health-agent-scripted-server:kube-acceptance"
 
-ACCOUNT = "model-health-agent"
 API_SERVER = "api-server"  # a ConfigMap of the namespace: a cluster of a test may have no virtual addresses
 HARDENED = {
     "readOnlyRootFilesystem": True,
@@ -86,7 +86,7 @@ def with_account(made: Json) -> Json:
     """The pod with the service account of deploy/kubernetes/rbac, whose token its agent alone gets."""
     sources = [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
-        {"configMap": {"name": API_SERVER, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
     ]
     made["spec"]["serviceAccountName"] = ACCOUNT
@@ -122,8 +122,9 @@ def under_the_agent(timetable: Timetable) -> Json:
         spec["shareProcessNamespace"] = True
     probes: Json = {}
     if timetable.instances > 1:
-        probes["startupProbe"] = ask_agent("/startupz/main", periodSeconds=1, failureThreshold=timetable.startup_window)
-        probes["livenessProbe"] = ask_agent("/healthz/main", periodSeconds=1, failureThreshold=2)
+        path = "/startupz/main" if timetable.asks_startup else "/-/ready"
+        probes["startupProbe"] = ask_agent(path, periodSeconds=1, failureThreshold=120)
+        probes["livenessProbe"] = ask_agent("/healthz/main", periodSeconds=1, failureThreshold=3)
     main = server(timetable.for_server(), wait_for_agent=True, **probes)
     labels = {"side": "agent", "timetable": timetable.name}
     return pod(f"agent-{timetable.name}", [agent({"containers": [container]}), main], labels=labels, **spec)

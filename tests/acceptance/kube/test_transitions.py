@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.acceptance.kube import observed
-from tests.acceptance.kube.cluster import Namespace
 from tests.acceptance.kube.comparison import Probe, Side, disorder, pairs, run_before
 from tests.acceptance.kube.manifests import under_the_agent, under_the_kubelet
 from tests.acceptance.kube.observed import Trace
+from tests.acceptance.kube.pods import Pods
 from tests.acceptance.kube.timetables import TIMETABLES, Timetable
 from tests.acceptance.processes import eventually
 
@@ -20,26 +20,26 @@ EVENTS_WITHIN_SECONDS = 90  # the kubelet sends five a second, those of all pods
 
 
 def with_its_pods(timetable: Timetable) -> Any:
-    pods = (under_the_kubelet(timetable), under_the_agent(timetable))
-    return pytest.param(timetable, id=timetable.name, marks=pytest.mark.kube(*pods))
+    both = (under_the_kubelet(timetable), under_the_agent(timetable))
+    return pytest.param(timetable, id=timetable.name, marks=pytest.mark.kube(*both))
 
 
 @pytest.mark.parametrize("timetable", [with_its_pods(one) for one in TIMETABLES])
-def test_the_agent_does_what_the_kubelet_does(cluster: Namespace, timetable: Timetable) -> None:
+def test_the_agent_does_what_the_kubelet_does(pods: Pods, timetable: Timetable) -> None:
     """By probe type: the order, each moment, and how many equal answers in a row each verdict took."""
     names = (f"kubelet-{timetable.name}", f"agent-{timetable.name}")
 
     def story() -> str:
-        return "\n".join(map(cluster.story, names))
+        return "\n".join(map(pods.story, names))
 
-    traces = [played(cluster, name, timetable, story) for name in names]
+    traces = [played(pods, name, timetable, story) for name in names]
     kubelet = observed.kubelet_side(
-        cluster.statuses(names[0]),
-        events_of_all_kills(cluster, names[0], timetable, story),
+        pods.statuses(names[0]),
+        events_of_all_kills(pods, names[0], timetable, story),
         traces[0],
         timetable.checks,
     )
-    log = observed.read_log(cluster.logs(names[1], "health-agent"))
+    log = observed.read_log(pods.logs(names[1], "health-agent"))
     agent = observed.agent_side(log, traces[1], timetable.checks)
 
     wrong = disorder(timetable.expected, kubelet, agent)
@@ -49,7 +49,7 @@ def test_the_agent_does_what_the_kubelet_does(cluster: Namespace, timetable: Tim
     print(*measured, sep="\n")  # noqa: T201  seen where the test fails, and with -rP
     late = [str(one) for one in measured if one.apart > one.period]
     assert not late, "\n".join([*late, story()])
-    status = json.loads(cluster.ask(names[1], "/status?container=main"))
+    status = json.loads(pods.ask(names[1], "/status?container=main"))
     miscounted = [
         *miscounts(timetable, kubelet, traces[0].answers),
         *miscounts(timetable, agent, lambda probe, _: observed.agent_answers(status, probe)),
@@ -57,29 +57,27 @@ def test_the_agent_does_what_the_kubelet_does(cluster: Namespace, timetable: Tim
     assert not miscounted, "\n".join([*miscounted, story()])
 
 
-def played(cluster: Namespace, pod: str, timetable: Timetable, story: Callable[[], str]) -> Trace:
+def played(pods: Pods, pod: str, timetable: Timetable, story: Callable[[], str]) -> Trace:
     """The trace of a pod whose last instance has had its time."""
 
     def last_began() -> bool:
-        main = cluster.container(pod, "main")
+        main = pods.container(pod, "main")
         return main.get("restartCount", 0) + 1 >= timetable.instances and "running" in main.get("state", {})
 
     eventually(last_began, within=WITHIN_SECONDS, what=f"{timetable.instances} instances of {pod}", story=story)
-    begun: Callable[[], Trace] = lambda: observed.read_trace(cluster.logs(pod, "main"))  # noqa: E731  named for its reader
+    begun: Callable[[], Trace] = lambda: observed.read_trace(pods.logs(pod, "main"))  # noqa: E731  named for its reader
     eventually(lambda: len(begun().served) >= timetable.instances, within=30, what=f"{pod} serves", story=story)
     end = begun().served[-1] + timetable.seconds
     eventually(lambda: time.time() > end, within=timetable.seconds + 5, what="the timetable is over")
     return begun()
 
 
-def events_of_all_kills(
-    cluster: Namespace, pod: str, timetable: Timetable, story: Callable[[], str]
-) -> list[observed.Json]:
+def events_of_all_kills(pods: Pods, pod: str, timetable: Timetable, story: Callable[[], str]) -> list[observed.Json]:
     """The pod's events, once they tell of as many kills as are expected."""
     events: list[observed.Json] = []
 
     def told() -> bool:
-        events[:] = cluster.events(pod)
+        events[:] = pods.events(pod)
         return len(observed.kills_told(events)) >= timetable.instances - 1
 
     eventually(told, within=EVENTS_WITHIN_SECONDS, what="the kubelet's events tell of every kill", story=story)
