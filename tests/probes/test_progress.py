@@ -107,7 +107,7 @@ async def test_every_server_that_is_known_is_read(name: Any) -> None:
     """A page with each of its series, spelt as selectors allow."""
     series = SERIES[name]
     names = {text.partition("{")[0] for text in (*series.busy, *series.waiting, *series.counters)}
-    labels = 'code="200",method="POST",stage="one"'
+    labels = 'code="200",http_response_code="200",method="POST",stage="one"'
     async with answering(says(body="".join(f"{n}{{{labels}}} 7\n" for n in names).encode())) as server:
         found = await attempt(Progress(server=name), target_of(server))
     assert found.outcome is Outcome.SUCCESS
