@@ -413,6 +413,7 @@ def test_an_agent_that_stood_still_has_seen_nothing() -> None:
 def test_a_bad_scrape_is_blind_and_never_a_failure_by_itself() -> None:
     play = Play()
     working(play)
+    assert [play.miss().detail, play.miss().detail] == ["no metrics: why", "no metrics for 10 s: why"]
     for health in (None, True):
         assert {play.miss(health=health).condition for _ in range(100)} == {"blind"}
 
