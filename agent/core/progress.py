@@ -146,7 +146,8 @@ def missed(
         detail = f"no metrics for {blind_for:.0f} s, and the health checks fail: {why}"
         verdict = Verdict("unresponsive", was.stalled, was.unready, detail)
     else:
-        verdict = Verdict("blind", was.stalled, was.unready, f"no metrics for {blind_for:.0f} s: {why}")
+        lasted = f" for {blind_for:.0f} s" if blind_for >= 1 else ""
+        verdict = Verdict("blind", was.stalled, was.unready, f"no metrics{lasted}: {why}")
     return replace(before, bad_since=since, refusals=refusals, verdict=verdict)
 
 

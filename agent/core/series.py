@@ -20,8 +20,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """Selectors (agent.core.selectors) by what their samples tell.
 
     ``busy`` and ``waiting`` are gauges of requests being worked on and queued; both are in flight. ``counters`` rise
-    with progress and with nothing else. ``arrivals`` are counters that rise with requests whatever becomes of them.
-    ``per`` are the labels that tell engines apart which can hang alone.
+    with progress and with nothing else, our own probes included. ``arrivals`` are counters that rise with requests,
+    whatever becomes of them. ``per`` are the labels that tell engines apart which can hang alone.
     """
 
     busy: tuple[str, ...] = ()
@@ -32,6 +32,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/metrics"
     by_request: bool = False  # the counters move at a request's end, not at each step
 
+
+_NO_PROBE: Final = 'endpoint!="/livez",endpoint!="/readyz",endpoint!="/healthz"'
 
 SERIES: Final[Mapping[str, Series]] = {
     # vllm/v1/metrics/loggers.py: everything has engine and model_name; gauges and counters are set after each engine
@@ -88,7 +90,8 @@ SERIES: Final[Mapping[str, Series]] = {
         path="/monitoring/prometheus/metrics",
         by_request=True,
     ),
-    # mlserver/handlers/dataplane.py and its REST server's starlette_exporter, whose gauge keeps abandoned requests.
+    # mlserver/handlers/dataplane.py and its REST server's starlette_exporter, measured on 1.7: the gauge keeps requests
+    # that their clients have abandoned until the worker has done them.
     "mlserver": Series(
         busy=('rest_server_requests_in_progress{method="POST"}',),
         counters=("model_infer_request_success_total",),
@@ -105,10 +108,12 @@ SERIES: Final[Mapping[str, Series]] = {
         per=("application", "deployment"),
         by_request=True,
     ),
-    # docs/source/build-with-bentoml/observability/metrics.rst; probes and scrapes are endpoints too.
+    # docs/source/build-with-bentoml/observability/metrics.rst, measured on 1.4: probes are requests too, and would
+    # count as progress; a request that has timed out in front of a stuck worker is none either.
     "bentoml": Series(
-        busy=("bentoml_service_request_in_progress",),
-        counters=("bentoml_service_request_total",),
+        busy=(f"bentoml_service_request_in_progress{{{_NO_PROBE}}}",),
+        counters=(f'bentoml_service_request_total{{http_response_code="200",{_NO_PROBE}}}',),
+        arrivals=(f'bentoml_service_request_total{{http_response_code!="200",{_NO_PROBE}}}',),
         per=("endpoint",),
         by_request=True,
     ),

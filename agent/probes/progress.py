@@ -59,7 +59,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     server: Annotated[ServerName | None, Meta(description="whose series are read where none are named here")] = None
     busy: Annotated[_Names, Meta(description="gauges of requests being worked on")] = None
     waiting: Annotated[_Names, Meta(description="gauges of requests in a queue: in flight as well")] = None
-    counters: Annotated[_Names, Meta(description="counters that rise with progress, and with nothing else")] = None
+    counters: Annotated[
+        _Names, Meta(description="counters that rise with progress and nothing else, not with probes")
+    ] = None
     arrivals: Annotated[_Names, Meta(description="counters that rise with requests, whatever becomes of them")] = None
     per: Annotated[_Names, Meta(description="labels that tell engines apart which can hang alone")] = None
     warn_after_seconds: Annotated[

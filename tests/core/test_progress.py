@@ -55,6 +55,18 @@ def test_progress_ends_a_stall_and_a_hang_at_once() -> None:
     assert play.see(4, count + 1, waiting=2) == Verdict("working", detail="4 in flight")
 
 
+def test_a_hung_container_is_not_ready_whatever_the_warning_would_wait_for() -> None:
+    play = Play(warn_after=1000)
+    count = working(play)
+    play.until_hung({ONE: engine(4, count, waiting=2)}, within=140)
+    assert play.state.verdict.unready
+    play = Play(warn_after=1000)
+    silence(play, 2)
+    waiting_canary(play)
+    silence(play, 12)
+    assert (play.state.verdict.condition, play.state.verdict.unready) == ("hung", True)
+
+
 def test_before_the_first_startup_success_nothing_is_hung_blind_or_down() -> None:
     play = Play()
     play.started = False
@@ -401,6 +413,7 @@ def test_an_agent_that_stood_still_has_seen_nothing() -> None:
 def test_a_bad_scrape_is_blind_and_never_a_failure_by_itself() -> None:
     play = Play()
     working(play)
+    assert [play.miss().detail, play.miss().detail] == ["no metrics: why", "no metrics for 10 s: why"]
     for health in (None, True):
         assert {play.miss(health=health).condition for _ in range(100)} == {"blind"}
 

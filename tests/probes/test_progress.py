@@ -107,7 +107,7 @@ async def test_every_server_that_is_known_is_read(name: Any) -> None:
     """A page with each of its series, spelt as selectors allow."""
     series = SERIES[name]
     names = {text.partition("{")[0] for text in (*series.busy, *series.waiting, *series.counters)}
-    labels = 'code="200",method="POST",stage="one"'
+    labels = 'code="200",http_response_code="200",method="POST",stage="one"'
     async with answering(says(body="".join(f"{n}{{{labels}}} 7\n" for n in names).encode())) as server:
         found = await attempt(Progress(server=name), target_of(server))
     assert found.outcome is Outcome.SUCCESS
@@ -261,7 +261,7 @@ async def test_the_workers_deadline_is_a_bad_scrape_also_in_the_middle_of_the_bo
             target = target_of(server, timeout=0.1)
             found = await look(check, target)
         assert (found.outcome, found.reason) == ("warning", "blind")
-        assert found.detail == "no metrics for 0 s: not read within 0.1 s"
+        assert found.detail == "no metrics: not read within 0.1 s"
         assert server.connections == 1, "it is no error: nothing is tried again"
 
 

@@ -28,11 +28,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
                 session.post(f"http://{target.host}:{target.port}{self.path}", data=b"{}") as answer,
             ):
                 await answer.read()
+                good = answer.status == 200
         except TimeoutError:
             seen[CANARY] = canary_failed(sent, clock(), overdue=True)
             return success("late")
         except aiohttp.ClientError as problem:
             seen[CANARY] = canary_failed(sent, clock(), overdue=False)
             return failure("reset", str(problem))
-        seen[CANARY] = canary_answered(sent, clock())
+        seen[CANARY] = canary_answered(sent, clock()) if good else canary_failed(sent, clock(), overdue=False)
         return success("answered")

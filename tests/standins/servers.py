@@ -175,6 +175,7 @@ class StandIn:
         self.delay = 0.0  # seconds before the metrics page comes: saturation
         self.health_delay = 0.0
         self.hidden = False  # the gauges read zero, whatever is in flight
+        self.dead = False  # there is no engine any more: requests for work are refused at once
         self.scrapes = 0
         self.asked = 0  # requests for work
 
@@ -183,6 +184,11 @@ class StandIn:
         for rank in self.ranks:
             rank.stop()
         self.hidden = hidden
+
+    def die(self) -> None:
+        """The engine's process is gone; its gauges stay as they were."""
+        self.hang()
+        self.dead = True
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         if request.method == "POST":
@@ -202,6 +208,8 @@ class StandIn:
     async def _work(self) -> web.Response:
         """A request for work is answered while the first engine moves or rests; behind a hung one it waits."""
         self.asked += 1
+        if self.dead:
+            return web.Response(status=500, text="EngineDeadError")
         await self.ranks[0].answers.wait()
         return web.Response(text="{}")
 
