@@ -40,7 +40,7 @@ def _draft(decoder: Decoder, node: Node) -> Draft | None:
     methods = [key for key in node.value if CHECKS.holds(key)]
     own = [field.encode_name for field in struct_fields(CheckFields)]
     strangers = [key for key in node.value if key not in own and key not in methods]
-    fields = decoder.struct(node, CheckFields, {**dict.fromkeys(CHECKS.known()), **dict.fromkeys(methods)})
+    fields = decoder.struct(node, CheckFields, {**dict.fromkeys(CHECKS.names), **dict.fromkeys(methods)})
     if not methods and any(_meant_method(key, node.value[key]) for key in strangers):
         choice = None  # the unknown key has been reported: it is the method
     else:
@@ -49,7 +49,7 @@ def _draft(decoder: Decoder, node: Node) -> Draft | None:
 
 
 def _meant_method(key: str, node: Node) -> bool:
-    return isinstance(node.value, dict) or suggestion(key, CHECKS.known()) is not None
+    return isinstance(node.value, dict) or suggestion(key, CHECKS.names) is not None
 
 
 def build_checks(decoder: Decoder, kind: CheckType, drafts: Sequence[Draft], word: str = "") -> tuple[Check, ...]:

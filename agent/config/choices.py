@@ -16,25 +16,21 @@ from agent.runtimes import RUNTIMES
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A literal table of kinds. ``later`` are names that a later version has; ``does`` is the method each must have."""
+    """A literal table of kinds; ``does`` is the method each must have."""
 
     word: str
     names: Mapping[str, str]
-    later: frozenset[str]
     does: str
     third_party: bool = True
 
-    def known(self) -> tuple[str, ...]:
-        return (*self.names, *sorted(self.later))
-
     def holds(self, key: str) -> bool:
-        return key in self.names or key in self.later or (self.third_party and ":" in key)
+        return key in self.names or (self.third_party and ":" in key)
 
 
-CHECKS: Final = Table("method", METHODS, frozenset(), "probe")
-ACTION: Final = Table("action", ACTIONS, frozenset(), "act")
-HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, frozenset(), "act", False)
-RUNTIME: Final = Table("runtime", RUNTIMES, frozenset(), "instance", False)
+CHECKS: Final = Table("method", METHODS, "probe")
+ACTION: Final = Table("action", ACTIONS, "act")
+HOOK: Final = Table("hook", {name: ACTIONS[name] for name in ("exec", "webhook")}, "act", False)
+RUNTIME: Final = Table("runtime", RUNTIMES, "instance", False)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -68,7 +64,7 @@ def choose(decoder: Decoder, node: Node, table: Table, keys: Sequence[str] | Non
     if keys is None:
         strangers = [key for key in node.value if not table.holds(key)]
         for key in strangers:
-            decoder.unknown_key(node, key, table.known())
+            decoder.unknown_key(node, key, table.names)
         keys = [key for key in node.value if key not in strangers]
         if strangers and not keys:
             return None
@@ -83,9 +79,6 @@ def choose(decoder: Decoder, node: Node, table: Table, keys: Sequence[str] | Non
 
 def decode_kind(decoder: Decoder, name: str, node: Node, table: Table) -> Any:
     """The options struct of the kind ``name``, or None once what is wrong is reported."""
-    if name in table.later:
-        decoder.report(node, f"the {table.word} {name} is not available in this version of the agent")
-        return None
     cls = struct_of(decoder, name, node, table)
     if cls is None:
         return None

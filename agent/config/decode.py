@@ -10,7 +10,7 @@ import msgspec.inspect as mi
 from agent.config.expand import Expansion
 from agent.config.problems import Problem
 from agent.config.scalars import INVALID, expanded, expected, scalar, value_of
-from agent.config.tree import Node, below, plain
+from agent.config.tree import Node, below
 from agent.config.words import bare, called, is_composite, suggestion, takes
 
 _SUGGESTIONS: Final = 100  # a document of nothing but unknown keys must not cost seconds
@@ -22,16 +22,14 @@ fields_of = cache(mi.type_info)
 class Decoder:
     """One reading of one merged document: what was wrong, what was odd, and what `${NAME}` stood for.
 
-    ``specials`` decode the fields marked `Meta(extra={"kind": ...})`. ``later`` names, for a struct, the keys that this
-    version knows but does not act on, with the only value they may have. ``stand_ins`` are values for required keys
-    that were wrong, so that the rest of the struct is still looked at.
+    ``specials`` decode the fields marked `Meta(extra={"kind": ...})`. ``stand_ins`` are values for required
+    keys that were wrong, so that the rest of the struct is still looked at.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         specials: Mapping[str, Special] | None = None,
-        later: Mapping[type, Mapping[str, Any]] | None = None,
         stand_ins: Mapping[type, Mapping[str, Any]] | None = None,
     ) -> None:
         self.environ = environ
@@ -39,7 +37,6 @@ class Decoder:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._specials = specials or {}
-        self._later = later or {}
         self._stand_ins = stand_ins or {}
         self._suggested = 0
         self._spoilt: set[tuple[str, str]] = set()
@@ -80,9 +77,11 @@ class Decoder:
         """A struct from a map; ``extra`` are keys that somebody else decodes."""
         if not isinstance(node.value, dict):
             return expected(self, node, "a map" + (" (write {} for the defaults)" if node.value is None else ""))
-        later = self._later.get(cls, {})
-        fields = [field for field in struct_fields(cls) if field.encode_name not in later]
-        self._look_at_keys(node, [*(field.encode_name for field in fields), *later, *extra], later)
+        fields = list(struct_fields(cls))
+        known = [*(field.encode_name for field in fields), *extra]
+        for key in node.value:
+            if key not in known:
+                self.unknown_key(node, key, known)
         values = dict(self._stand_ins.get(cls, {}))
         for field in fields:
             value = self._field(node, field)
@@ -91,13 +90,6 @@ class Decoder:
         if any(field.required and field.name not in values for field in fields):
             return INVALID
         return self._built(node, cls, values)
-
-    def _look_at_keys(self, node: Node, known: Collection[str], later: Mapping[str, Any]) -> None:
-        for key, child in node.value.items():
-            if key not in known:
-                self.unknown_key(node, key, known)
-            elif key in later and plain(child) != later[key]:
-                self.report(child, "not available in this version of the agent, leave it out")
 
     def _field(self, node: Node, field: mi.Field) -> Any:
         """A field's value; INVALID where it is wrong, or absent: then its default stands."""

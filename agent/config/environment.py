@@ -7,7 +7,7 @@ from typing import Final
 from agent.config.decode import struct_fields
 from agent.config.parse import parse
 from agent.config.problems import Problem
-from agent.config.shapes import LATER, Document
+from agent.config.shapes import Document
 from agent.config.sources import CONFIG_VARIABLE
 from agent.config.tree import Node, below
 from agent.config.words import suggestion
@@ -51,7 +51,7 @@ def is_path(name: str) -> bool:
 
 
 def _top_level() -> set[str]:
-    return {field.encode_name for field in struct_fields(Document)} | set(LATER.get(Document, {}))
+    return {field.encode_name for field in struct_fields(Document)}
 
 
 def _steps(name: str) -> list[str]:

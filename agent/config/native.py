@@ -11,7 +11,7 @@ from agent.config.decode import Decoder, Special
 from agent.config.problems import Problem
 from agent.config.rules import Surroundings, check_admin, check_methods, check_restart, check_targets, exec_nowhere
 from agent.config.scalars import INVALID
-from agent.config.shapes import LATER, STAND_INS, ContainerFields, Document
+from agent.config.shapes import STAND_INS, ContainerFields, Document
 from agent.config.tree import Node
 from agent.core.model import CheckType
 from agent.core.settings import Config, Container, Hooks, Restart
@@ -27,7 +27,7 @@ def new_decoder(environ: Mapping[str, str]) -> Decoder:
         "runtime": _one_of(RUNTIME),
         "depends_on": decode_checks,
     }
-    return Decoder(environ, specials, LATER, STAND_INS)
+    return Decoder(environ, specials, STAND_INS)
 
 
 def _one_of(table: Table) -> Special:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec.json
 
 from agent.config.choices import ACTION, CHECKS, HOOK, RUNTIME, Table, imported
-from agent.config.shapes import LATER, CheckFields, Document
+from agent.config.shapes import CheckFields, Document
 from agent.core.model import CheckType
 
 _THIRD_PARTY: Final = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
@@ -22,10 +22,6 @@ def schema() -> dict[str, Any]:
     )
     references = dict(zip(classes, options, strict=True))
     strict: dict[str, Any] = {name: _strict(definition) for name, definition in definitions.items()}
-    for cls, keys in LATER.items():
-        for key, default in keys.items():
-            properties = strict[cls.__name__]["properties"]
-            properties[key] = {"const": default, "description": "not available in this version: only its default"}
     for cls in {table["exec"] for table in kinds.values() if "exec" in table}:
         properties = strict[_name(references[cls])]["properties"]
         text = {"type": "string", "description": "split as a shell splits words, with a warning"}

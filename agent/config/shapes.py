@@ -96,8 +96,5 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     containers: Annotated[tuple[ContainerFields, ...], Meta(min_length=1, extra={"kind": "containers"})]
 
 
-LATER: Final[Mapping[type, Mapping[str, Any]]] = {}
-"""Keys of the documented format that a later version acts on; until then only their default is accepted."""
-
 STAND_INS: Final[Mapping[type, Mapping[str, Any]]] = {Document: {"containers": ()}, ContainerFields: {"name": "?"}}
 """What a required key counts as once it was reported, so that the rest of the document is still looked at."""

@@ -12,7 +12,6 @@ from agent.actions import ACTIONS
 from agent.config import ConfigError, SourceRef, environment, find_sources, load, schema
 from agent.config.environment import PREFIX, problems_of
 from agent.config.lint import lint
-from agent.config.shapes import LATER
 from agent.probes import METHODS
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +52,6 @@ SECTIONS = {
 }
 """Heading to the schema's definition."""
 
-LATER_KEYS = {key for keys in LATER.values() for key in keys}
 ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| (?P<default>[^|]+) \| (?P<meaning>[^|]{4,}) \|$", re.MULTILINE)
 
 
@@ -67,7 +65,7 @@ def section(heading: str) -> str:
 def keys(definition: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Each key that is written today, with its default as the page shows it."""
     for key, told in definition["properties"].items():
-        if key in LATER_KEYS or (key in METHODS and "name" in definition["properties"]):
+        if key in METHODS and "name" in definition["properties"]:
             continue
         if isinstance(told.get("default"), dict) and "$ref" in told:
             yield key, "below"
@@ -97,10 +95,6 @@ def test_every_method_and_action_has_its_place() -> None:
         assert word in PAGE
     for name in ACTIONS.keys() - {"none", "notify"}:
         assert f"#### Action {name}\n" in PAGE
-
-
-def test_keys_of_later_versions_are_named() -> None:
-    assert set(re.findall(r"`(\w+)`", section("Keys of later versions"))) == LATER_KEYS
 
 
 def test_every_warning_is_explained_and_none_that_is_never_given() -> None:

@@ -10,6 +10,7 @@ from agent.actions.kubernetes import KubernetesAction
 from agent.config.lint import RULES, lint
 from agent.core.model import Check, CheckType
 from agent.core.settings import Budget, Config, Container, Drain, Restart, Server
+from agent.probes.progress import Progress
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -137,7 +138,8 @@ def test_an_eviction_that_is_not_tried_before_the_pod_is_old_enough_is_not_warne
 
 def test_a_canary_beside_a_progress_check_may_decide_and_a_patient_readiness_canary_may_be() -> None:
     canary = {"method": "inference", "options": Canary(), "period_seconds": 60, "timeout_seconds": 30}
-    watched = container(startup(), readiness(), liveness(**canary), liveness(), progress())
+    progress = check(CheckType.LIVENESS, "progress", Progress(server="vllm"), timeout_seconds=5, failure_threshold=1)
+    watched = container(startup(), readiness(), liveness(**canary), liveness(), progress)
     assert codes(watched) == []
     assert codes(container(startup(), readiness(**canary, failure_threshold=1), liveness())) == []
 
