@@ -18,7 +18,7 @@ def memory_of(guard: "Guard") -> Memory:
     return Memory(
         instance=guard.container.instance,
         identity=known.identity if known else "",
-        started=guard.container.started,
+        started=guard.container.ever_started,  # also in a kill that has not acted: it is the same instance still
         spent=ledger.budget.spent,
         given_up_at=ledger.budget.given_up_at,
         backoff_delay=ledger.backoff.delay,

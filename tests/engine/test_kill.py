@@ -358,6 +358,32 @@ def test_killed_at_any_step_the_next_process_goes_on_from_what_was_done(
     run_virtual(work)
 
 
+@pytest.mark.parametrize("step", ["drain", "evidence", "pre_restart"])
+def test_a_server_that_hangs_is_no_loading_one_for_the_process_that_follows_one_killed_before_the_action(
+    step: str,
+) -> None:
+    """Else liveness would be held back for a whole startup budget, and nobody would restart it."""
+
+    async def work() -> None:
+        server = Server()
+        look = Look(server)
+        spec = spec_of(server, **whole(server))
+        spec = replace(spec, startup=(check("startup", look, period_seconds=1, failure_threshold=1000),))
+        ward = Gathering(spec)
+        await begin(ward)
+        await at(5)
+        server.letter = "f"
+        await at(MOMENTS[step])
+        memory = await crash(ward)
+        assert memory.started
+        async with guarded(spec, memory) as again:
+            assert again.view.started
+            await at(MOMENTS[step] + 2)
+            assert again.view.step == "drain"
+
+    run_virtual(work)
+
+
 @pytest.mark.parametrize(
     ("hold", "run", "outcome"),
     [
