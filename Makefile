@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := .cache/bench/.installed
 PIP := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test test-unit lint format check bench image clean
+.PHONY: help demo test test-unit lint format check bench deploy image clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to run
@@ -38,6 +38,15 @@ check: lint test ## lint, then test: what a change has to pass
 
 bench: $(BENCH) ## what the agent costs, measured against plain programs; writes docs/performance.md (6 minutes)
 	@.cache/bench/bin/python -m bench
+
+deploy: $(RUNTIME) ## write again what deploy/ holds of `health-agent render`, from deploy/sources
+	@sed '/^#/d' deploy/rendered.txt | while IFS=: read -r file words; do \
+	  cd $(CURDIR)/deploy && mkdir -p "$$(dirname "$$file")" && \
+	  ../$(BIN)/health-agent render $$words > "$$file.new" && mv "$$file.new" "$$file" || exit 1; \
+	done
+	@{ cat deploy/sources/rules-head.yaml; sed '/^#/d; s/^/  /' deploy/prometheus/alerts.yaml; } \
+	  > deploy/kubernetes/components/monitoring/rules.yaml
+	@cp deploy/prometheus/alerts.yaml deploy/helm/model-health-agent/files/alerts.yaml
 
 image: ## the container image, as $(IMAGE)
 	docker build -t $(IMAGE) .
