@@ -8,15 +8,14 @@ from importlib import import_module
 import pytest
 
 from agent import __version__
-from agent.cli import COMMANDS, LATER, main
+from agent.cli import COMMANDS, main
 from tests.cli.support import Listener, health_agent
 
 
-def test_help_lists_every_command_and_none_of_later_versions(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
     assert set(COMMANDS) <= listed
-    assert not LATER & listed
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -33,12 +32,6 @@ def test_no_option_can_be_shortened(name: str, capsys: pytest.CaptureFixture[str
     """Or an option of a later version would change what today's scripts mean."""
     assert main([name, "--hel"]) == 2
     assert capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_a_command_of_a_later_version_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name]) == 2
-    assert f"{name!r} is not in this version ({__version__})" in capsys.readouterr().err
 
 
 def test_a_misspelt_command_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
