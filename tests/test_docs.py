@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agent import cli
 from agent.config import Options, find_sources, load
+from agent.core.brakes import WHYS
+from agent.core.model import REASONS
 from agent.server.metrics import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -119,3 +122,19 @@ def test_the_changelog_and_the_image_tell_of_this_version() -> None:
     commands = next(line for line in changelog.splitlines() if line.startswith("- Commands "))
     assert set(re.findall(r"`([a-z]+)`", commands)) == set(cli.COMMANDS)
     assert "FROM python:3.12-slim-bookworm" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_every_alert_has_its_section_in_the_runbook() -> None:
+    """And no section is about an alert that is never raised."""
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## ([A-Z][A-Za-z]+)$", runbook, re.MULTILINE)) == alerts
+    table = runbook.partition("## Given up, by reason")[2]
+    assert set(re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\| (`[^|]+)\|", table, re.MULTILINE)))) <= set(REASONS)
+
+
+def test_every_brake_is_explained() -> None:
+    """The table of docs/restarts.md has each why, in the order in which they are asked."""
+    told = re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "restarts.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(told) == set(WHYS)

@@ -59,7 +59,7 @@ def rendered(reading: Reading) -> Stream:
 def put_in(stream: Stream, document: dict[str, Any], agent: Agent, settings: Settings) -> None:
     """The workload ``document`` with the agent in it, after what it needs."""
     name = f"{name_of(document)}-health"
-    if any(made.get("metadata", {}).get("name") == name for made in stream.documents):
+    if any((made.get("metadata") or {}).get("name") == name for made in stream.documents):
         name = f"{name_of(document)}-{str(document.get('kind')).lower()}-health"
     stream.notes += notes.of_workload(document, agent, name)
     stream.documents += kubernetes.inject(document, agent, settings, name)
