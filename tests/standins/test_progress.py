@@ -37,8 +37,11 @@ def spec(server: StandIn, flavour: str, **options: Any) -> Container:
         {**health, "name": "answers", "failure_threshold": 1000},
         {"progress": progress, **often},
     ]
-    if canary:
-        liveness.append({"tests.standins.canary:Ask": {}, "name": "canary", "period_seconds": 0.7})
+    readiness = [{**health, "failure_threshold": 1000}]
+    if canary:  # a witness only: its own verdict is not asked for
+        asks = {"path": "/work", "body": "{}", "quiet_seconds": 0.3, "cooldown_seconds": 0.3}
+        witness = {"inference": asks, "name": "canary", "period_seconds": 0.4, "timeout_seconds": 0.5}
+        readiness.append({**witness, "failure_threshold": 1000})
     document = {
         "containers": [
             {
@@ -46,7 +49,7 @@ def spec(server: StandIn, flavour: str, **options: Any) -> Container:
                 "port": server.port,
                 "startup_check": {**health, "failure_threshold": 1000},
                 "liveness_check": liveness,
-                "readiness_check": {**health, "failure_threshold": 1000},
+                "readiness_check": readiness,
             }
         ]
     }
