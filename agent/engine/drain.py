@@ -10,6 +10,7 @@ from agent.core.draining import End, Looks
 from agent.core.settings import Drain as Rule
 from agent.engine.container import Container
 from agent.engine.lookout import Lookout
+from agent.engine.worker import told_to_leave
 from agent.engine.workers import target_of
 
 LOOK_EVERY_SECONDS: Final = 1.0
@@ -111,7 +112,9 @@ class Drain:
         try:
             async with asyncio.timeout(min(LOOK_TIMEOUT_SECONDS, seconds)):
                 found = await self._in_flight()
-        except Exception as problem:  # noqa: BLE001 - whatever it is, it is not known to be idle
+        except (Exception, asyncio.CancelledError) as problem:  # whatever it is, it is not known to be idle
+            if told_to_leave():
+                raise
             self._complain(f"{type(problem).__name__}: {problem}")
             found = None
         self.looks = rules.looked(self.looks, found)

@@ -172,6 +172,9 @@ class Kill:
         killed in the middle of it.
         """
         record = self._opened
+        if self.signed:
+            self.close("withdrawn")  # it restarted by itself before we had to, or is to be left alone
+            return False
         grace = self.rule.grace_period_seconds if self.cause.grace is None else self.cause.grace
         order = self.ledger.order("action", self.cause, record, grace)
         self.ledger.begin()
@@ -184,7 +187,7 @@ class Kill:
         if self.signed:
             self.hold = None
             self._did_not_act()
-            self.ledger.close(record, "withdrawn")  # it restarted by itself before we had to, or is to be left alone
+            self.close("withdrawn")
             return False
         self.step, self.requested = "action", True
         self.ledger.tell("restart.action", record, "action", level="warning")

@@ -15,6 +15,7 @@ from agent.engine.lookout import Lookout
 from agent.engine.statefile import Hold
 from agent.engine.surroundings import Surroundings
 from agent.engine.watch import Sign
+from agent.engine.worker import told_to_leave
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,8 @@ class Remedy:
         """A bug of ours is told, and nothing is held for it."""
         try:
             await way(kill)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            if told_to_leave():
+                raise
             log.exception("remedy.error", extra={"container": self.around.container.spec.name})
             kill.fail()

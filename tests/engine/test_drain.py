@@ -76,8 +76,13 @@ def raises() -> float | None:
     raise ConnectionRefusedError(111, "nobody listens on /metrics")
 
 
+def cancels() -> float | None:
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
-    ("gauge", "told"), [(None, False), (lambda: None, False), (raises, True), (falling((0, 3)), False)]
+    ("gauge", "told"),
+    [(None, False), (lambda: None, False), (raises, True), (cancels, True), (falling((0, 3)), False)],
 )
 def test_what_cannot_be_told_or_does_not_end_lasts_its_full_time(
     gauge: Gauge | None, told: bool, caplog: pytest.LogCaptureFixture

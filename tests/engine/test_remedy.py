@@ -1045,6 +1045,31 @@ def test_a_bug_in_the_remedy_does_not_hold_the_container_for_ever(caplog: pytest
     run_virtual(work)
 
 
+def test_a_cancellation_of_somebodys_own_making_does_not_hold_the_container_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Cancelling(Ward):
+        async def _save(self) -> None:
+            raise asyncio.CancelledError
+
+    async def work() -> None:
+        server = Server()
+        spec = container(check("liveness", Look(server)), action=Acts(), runtime=server)
+        ward = Ward(spec)
+        await ward.guard.begin(None)
+        ward.guard.work(lambda _: 0.0)
+        await at(5)
+        ward.guard.save = Cancelling._save.__get__(ward)
+        server.letter = "f"
+        await at(11)
+        assert (ward.view.phase, ward.container.running, ward.outcomes()) == ("", True, ["failed"])
+        ward.guard.save = ward._save
+        await ward.guard.close()
+
+    run_virtual(work)
+    assert "remedy.error" in [record.getMessage() for record in caplog.records]
+
+
 def test_no_secret_is_left_in_what_an_action_says() -> None:
     def tells() -> None:
         raise RuntimeError("login with hunter2 failed")
