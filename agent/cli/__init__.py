@@ -26,12 +26,13 @@ COMMANDS = {
     "admin": ("agent.cli.admin", "give a running agent an operator's orders: restart, maintenance, drain, reload"),
     "drain": ("agent.cli.drain", "take a container out of service and wait until nothing is in flight, for preStop"),
     "presets": ("agent.cli.presets", "list what is known of model servers, or spell one out"),
+    "render": ("agent.cli.render", "put the agent beside the server: a deployment from what there is"),
     "schema": ("agent.cli.schema", "print the JSON Schema of the native document"),
     "demo": ("agent.cli.demo", "a small model server with the agent beside it, to play with"),
 }
 """Command to module and one-line help."""
 
-LATER = frozenset({"render"})
+LATER: frozenset[str] = frozenset()
 """Commands of the documentation that this version does not have."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it

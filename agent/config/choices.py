@@ -117,7 +117,8 @@ def _own_checks(decoder: Decoder, node: Node, options: Any) -> None:
     known = [problem.path for problem in decoder.problems]
     try:
         for path, message in ask():
-            place = Node(None, node.file, node.at(path).line, node.written(path) if path else node.path)
+            at = node.at(path)
+            place = Node(None, node.file, at.line, node.written(path) if path else node.path, at.raw)
             # A value that was refused has become its default, and what the struct says of that is no news.
             if not any(one == place.path or one.startswith((f"{place.path}.", f"{place.path}[")) for one in known):
                 decoder.report(place, decoder.expansion.unexpanded(message))

@@ -31,9 +31,11 @@ class Decoder:
         environ: Mapping[str, str],
         specials: Mapping[str, Special] | None = None,
         stand_ins: Mapping[type, Mapping[str, Any]] | None = None,
+        *,
+        keep_unset: bool = False,
     ) -> None:
         self.environ = environ
-        self.expansion = Expansion(environ)
+        self.expansion = Expansion(environ, keep_unset=keep_unset)
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._specials = specials or {}
@@ -43,7 +45,7 @@ class Decoder:
 
     def report(self, node: Node, message: str, key: str = "") -> None:
         path = below(node.path, key) if key else node.path
-        if (node.file, path) not in self._spoilt:
+        if (node.file, path) not in self._spoilt and not self.expansion.keeps(node.raw):
             self.problems.append(Problem(node.file, node.line, path, message))
 
     def spoil(self, node: Node, message: str) -> None:

@@ -10,10 +10,15 @@ _SECRET_LENGTH: Final = 4  # shorter values would blot out half of every log lin
 
 
 class Expansion:
-    """Expands strings against one environment and remembers what it took from there."""
+    """Expands strings against one environment and remembers what it took from there.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    With ``keep_unset`` a reference to a variable that is not set stays as it is: another place has the variable.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, keep_unset: bool = False) -> None:
         self._environ = environ
+        self._keep_unset = keep_unset
+        self._kept: set[str] = set()
         self._taken: dict[str, str] = {}  # value to the reference it came from
 
     @property
@@ -33,6 +38,10 @@ class Expansion:
             text = text.replace(value, self._taken[value])
         return text
 
+    def keeps(self, text: str) -> bool:
+        """Whether ``text`` holds a reference that was kept: nobody here can tell what is wrong with it."""
+        return any(reference in text for reference in self._kept)
+
     def took(self, value: str, reference: str) -> None:
         """Remember that ``value`` came from the environment: where it shows, ``reference`` stands for it."""
         if len(value) >= _SECRET_LENGTH:
@@ -47,6 +56,9 @@ class Expansion:
         value = self._environ.get(name)
         if not value and default is not None:
             return default
+        if value is None and self._keep_unset:
+            self._kept.add(whole)
+            return whole
         if value is None:
             raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
         self.took(value, f"${{{name}}}")

@@ -1,7 +1,7 @@
 """Sources and environment to one resolved configuration, or to everything that is wrong with them."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -25,6 +25,7 @@ class Loaded(msgspec.Struct, kw_only=True):
 
     ``exec_nowhere`` are commands that nothing here can run: `validate` warns of them, `run` and `check` refuse.
     ``blind_spots`` are what the presets cannot see, for `explain`. ``files`` are the paths that were read.
+    ``unexpanded`` turns what came from the environment into references again.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class Loaded(msgspec.Struct, kw_only=True):
     blind_spots: list[Problem]
     files: tuple[str, ...]
     tree: Node
+    unexpanded: Callable[[str], str]
 
     def where(self, path: str) -> tuple[str, int]:
         """File and line of a path such as `containers[0].liveness_check.timeout_seconds`, or of the nearest above."""
@@ -50,7 +52,7 @@ class _Reading(msgspec.Struct, frozen=True):
     listener: int
 
 
-class _Document(msgspec.Struct, frozen=True):
+class WrittenDocument(msgspec.Struct, frozen=True):
     """What one kind says: a file with one or more roots, or the files of one Compose project."""
 
     kind: Kind
@@ -61,9 +63,9 @@ class _Document(msgspec.Struct, frozen=True):
 def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Options | None = None) -> Loaded:
     """Read everything and resolve it. Raises ConfigError with every problem of every source."""
     found = environment.settings(environ)
-    decoder = new_decoder(environ)
+    decoder = new_decoder(environ, keep_unset=options is not None and options.keep_unset)
     problems = decoder.problems
-    documents = [_document(source, problems) for source in sources]
+    documents = [read_document(source, problems) for source in sources]
     problems += environment.problems_of(found, beside=", ".join(source.name for source in sources))
     read = _projects([document for document in documents if document is not None])
     listener = listen_port((root for document in read for root in document.roots), environ)
@@ -90,6 +92,7 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
         blind_spots=blind_spots,
         files=tuple(files),
         tree=tree,
+        unexpanded=decoder.expansion.unexpanded,
     )
 
 
@@ -107,18 +110,11 @@ def _reading(
     return _Reading(exec_in, semantics, environ, listener)
 
 
-def _document(source: SourceRef, problems: list[Problem]) -> _Document | None:
+def read_document(source: SourceRef, problems: list[Problem]) -> WrittenDocument | None:
     """The top-level maps of a source, or None once it is reported why there are none."""
-    try:
-        text = read_text(source)
-    except ConfigError as error:
-        problems += error.problems
+    roots = source.roots if source.roots is not None else _roots(source, problems)
+    if roots is None:
         return None
-    parsed = parse(text, source.name)
-    problems += parsed.problems
-    if parsed.fault is not None:
-        return None
-    roots = [root for root in parsed.documents if root.value is not None]
     if not roots:
         problems.append(Problem(source.name, 0, "", "is empty: expected a configuration"))
         return None
@@ -127,7 +123,18 @@ def _document(source: SourceRef, problems: list[Problem]) -> _Document | None:
     if wrong is not None:
         problems.append(Problem(source.name, wrong[0].line, "", wrong[1]))
         return None
-    return _Document(kind, roots, [source])
+    return WrittenDocument(kind, roots, [source])
+
+
+def _roots(source: SourceRef, problems: list[Problem]) -> list[Node] | None:
+    try:
+        text = read_text(source)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+    parsed = parse(text, source.name)
+    problems += parsed.problems
+    return None if parsed.fault is not None else [root for root in parsed.documents if root.value is not None]
 
 
 def _misfit(root: Node, kind: Kind, count: int) -> str:
@@ -141,18 +148,21 @@ def _misfit(root: Node, kind: Kind, count: int) -> str:
     return ""
 
 
-def _projects(documents: Sequence[_Document]) -> list[_Document]:
+def _projects(documents: Sequence[WrittenDocument]) -> list[WrittenDocument]:
     """Compose files that follow each other are one project: their services are complete only together."""
-    found: list[_Document] = []
+    found: list[WrittenDocument] = []
     for document in documents:
         if found and document.kind.name == found[-1].kind.name == "compose":
             last = found.pop()
-            document = _Document(last.kind, [*last.roots, *document.roots], [*last.sources, *document.sources])  # noqa: PLW2901
-        found.append(document)
+            found.append(WrittenDocument(last.kind, [*last.roots, *document.roots], [*last.sources, *document.sources]))
+        else:
+            found.append(document)
     return found
 
 
-def _native(decoder: Decoder, document: _Document, reading: _Reading, files: list[str], *, alone: bool) -> Node | None:
+def _native(
+    decoder: Decoder, document: WrittenDocument, reading: _Reading, files: list[str], *, alone: bool
+) -> Node | None:
     """The native tree; ``files`` grows by what else was read for it."""
     root = document.roots[0]
     if document.kind.name == "eas":

@@ -17,7 +17,7 @@ from agent.core.model import CheckType
 from agent.core.settings import Config, Container, Hooks, Restart
 
 
-def new_decoder(environ: Mapping[str, str]) -> Decoder:
+def new_decoder(environ: Mapping[str, str], *, keep_unset: bool = False) -> Decoder:
     """A decoder that knows the native document's own kinds of fields."""
     specials: dict[str, Special] = dict.fromkeys(TYPES, decode_checks)
     specials |= {
@@ -27,7 +27,7 @@ def new_decoder(environ: Mapping[str, str]) -> Decoder:
         "runtime": _one_of(RUNTIME),
         "depends_on": decode_checks,
     }
-    return Decoder(environ, specials, STAND_INS)
+    return Decoder(environ, specials, STAND_INS, keep_unset=keep_unset)
 
 
 def _one_of(table: Table) -> Special:

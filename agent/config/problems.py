@@ -33,7 +33,11 @@ class ConfigError(Exception):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the command line says about reading documents; None: what the environment says, else the default."""
+    """What the command line says about reading documents; None: what the environment says, else the default.
+
+    ``keep_unset``: the variables that are not set here are set where the document will be used.
+    """
 
     exec_in: Literal["agent", "container"] | None = None
     threshold_semantics: Literal["kubernetes", "eas-page"] | None = None
+    keep_unset: bool = False

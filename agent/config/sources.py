@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from agent.config.problems import ConfigError, Problem
+from agent.config.tree import Node
 
 DEFAULT_PATH: Final = "/etc/health-agent/config.yaml"
 CONFIG_VARIABLE: Final = "HEALTH_AGENT_CONFIG"
@@ -22,14 +23,16 @@ _STDIN_SECONDS: Final = 60.0  # whatever feeds standard input may be at work sti
 
 
 class SourceRef(msgspec.Struct):
-    """One document: a file by ``path``, standard input, or ``content`` at hand. ``name`` is what errors call it.
+    """One document: a file by ``path``, standard input, ``content`` at hand, or the ``roots`` of one parsed already.
 
-    Standard input is read once and kept in ``content``, so that a reload sees what the start saw.
+    ``name`` is what errors call it. Standard input is read once and kept in ``content``, so that a reload sees what the
+    start saw.
     """
 
     name: str
     path: str | None = None
     content: bytes | None = None
+    roots: list[Node] | None = None
 
 
 def find_sources(
