@@ -13,7 +13,8 @@ AGENT = ROOT / "agent"
 MODULES = sorted(AGENT.rglob("*.py"))
 
 LAYERS = {
-    "cli": {"app", "config", "engine", "server", "probes", "actions", "runtimes", "core", "log"},
+    "cli": {"app", "render", "config", "engine", "server", "probes", "actions", "runtimes", "core", "log"},
+    "render": {"config", "core"},
     "log": {"engine", "core"},
     "app": {"config", "engine", "server", "probes", "actions", "runtimes", "core", "log"},
     "config": {"probes", "actions", "runtimes", "core"},
@@ -55,7 +56,7 @@ def imported(module: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
 def test_every_import_goes_down_and_never_sideways(module: Path) -> None:
-    """cli -> app -> {config, engine, server} -> {probes, actions, runtimes} -> core."""
+    """cli -> {app, render} -> {config, engine, server} -> {probes, actions, runtimes} -> core."""
     layer = part(module)
     if layer.startswith("__"):
         return  # the package itself and `python -m agent`

@@ -13,7 +13,6 @@ from agent.render.servers import Server
 from agent.render.sidecar import ARGUMENTS, NAME, PORT_VARIABLE, is_agent
 from agent.render.windows import Window, windows
 from agent.render.yaml_text import Plain, to_flow, to_yaml
-from agent.runtimes import RUNTIMES
 
 CONFIG_VARIABLE: Final = "HEALTH_AGENT_CONFIG"
 _ORDER: Final = (CheckType.STARTUP, CheckType.READINESS, CheckType.LIVENESS)
@@ -62,11 +61,9 @@ def _inject(
 ) -> None:
     if agent.port in RESERVED_PORTS:
         raise RenderError(f"port {agent.port} is the EAS engine's own: give the agent another one with --port")
-    for kind in RUNTIMES:
-        for container in agent.runtimes(kind):
-            raise RenderError(
-                f"{container.name}: EAS has no runtime.{kind}: leave it out, EAS itself restarts the server"
-            )
+    for written in agent.document["containers"]:
+        for kind in written.get("runtime") or ():
+            raise RenderError(f"{written['name']}: EAS has no {kind} runtime: leave it out, EAS restarts the server")
     for name, container in zip(names, document["containers"], strict=True):
         if container.get("port") == agent.port:
             raise RenderError(f"port {agent.port} is {name}'s: give the agent another one with --port")

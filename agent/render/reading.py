@@ -30,7 +30,7 @@ class Reading(msgspec.Struct, kw_only=True):
     target: Target
     first: WrittenDocument
     over: list[WrittenDocument]
-    environ: Mapping[str, str]
+    variables: Mapping[str, str]
     options: Options
     settings: Settings
     warnings: list[Problem] = []
@@ -63,7 +63,7 @@ class Reading(msgspec.Struct, kw_only=True):
 
     def semantics(self) -> Semantics:
         """How the numbers of a service.json are meant."""
-        said = self.options.threshold_semantics or self.environ.get(THRESHOLD_SEMANTICS)
+        said = self.options.threshold_semantics or self.variables.get(THRESHOLD_SEMANTICS)
         return "eas-page" if said == "eas-page" else "kubernetes"
 
     def over_names(self) -> dict[str, Node]:
@@ -77,7 +77,7 @@ class Reading(msgspec.Struct, kw_only=True):
 
     def _loaded(self, sources: Sequence[SourceRef]) -> Loaded:
         environ = {
-            name: value for name, value in self.environ.items() if not name.startswith(PREFIX) or name in _READERS
+            name: value for name, value in self.variables.items() if not name.startswith(PREFIX) or name in _READERS
         }
         if self.settings.port is not None:
             environ[PORT_VARIABLE] = str(self.settings.port)
@@ -88,7 +88,7 @@ class Reading(msgspec.Struct, kw_only=True):
         for place in _deciding(loaded.tree):
             node = loaded.tree.at(place)
             if isinstance(node.value, str) and is_reference(node.value):
-                expansion = Expansion(self.environ, keep_unset=True)
+                expansion = Expansion(self.variables, keep_unset=True)
                 if expansion.expand(node.value) == node.value:
                     raise RenderError(
                         f"{node.file}:{node.line}: {node.path}: {node.value} is not set here, and the server's probes "
@@ -116,7 +116,7 @@ def read(
         raise ConfigError(problems)
     keeping = msgspec.structs.replace(options, keep_unset=True)
     return Reading(
-        target=target, first=documents[0], over=documents[1:], environ=environ, options=keeping, settings=settings
+        target=target, first=documents[0], over=documents[1:], variables=environ, options=keeping, settings=settings
     )
 
 

@@ -70,16 +70,14 @@ def _called(document: dict[str, Any]) -> str:
 
 def items(root: Node) -> Iterator[Node]:
     """A document, or the items of a List one by one, each a document by itself."""
-    items = root.value.get("items") if isinstance(root.value, dict) else None
-    kind = root.value["kind"].value if isinstance(root.value, dict) and "kind" in root.value else None
-    if items is None or not isinstance(items.value, list) or not str(kind).endswith("List"):
+    value = root.value if isinstance(root.value, dict) else {}
+    kind = str(value["kind"].value) if "kind" in value else ""
+    listed = value.get("items")
+    if listed is None or not isinstance(listed.value, list) or not kind.endswith("List"):
         yield root
         return
-    for item in items.value:
+    for item in listed.value:
         if isinstance(item.value, dict):
-            for key, value in (
-                ("apiVersion", root.value["apiVersion"].value),
-                ("kind", str(kind).removesuffix("List")),
-            ):
-                item.value.setdefault(key, Node(value, item.file, item.line, below(item.path, key), value, "quoted"))
+            for key, text in (("apiVersion", value["apiVersion"].value), ("kind", kind.removesuffix("List"))):
+                item.value.setdefault(key, Node(text, item.file, item.line, below(item.path, key), text, "quoted"))
             yield from items(item)

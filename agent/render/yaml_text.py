@@ -14,7 +14,7 @@ _WORDS: Final = frozenset({
 _NUMBER: Final = re.compile(r"[-+]?\.?[0-9][0-9A-Fa-fxXoO_.,:TtZz+-]*")
 """Whatever some reader of YAML takes for a number, a date or a time; some words more do no harm."""
 _FIRST: Final = re.compile(r"[A-Za-z0-9_/.$^+=(;<\\~]|-(?=[^\s-])|--(?=[^\s-])")
-_FLOW_MARKS: Final = frozenset(",[]{}")
+_FLOW_MARKS: Final = frozenset(",[]{}?")
 
 
 class Plain(str):
@@ -69,7 +69,7 @@ def _entry(head: str, value: Any, path: Path, comments: Comments) -> Iterator[st
 
 def _item(value: Any, path: Path, comments: Comments) -> Iterator[str]:
     if not _is_block(value):
-        yield from _entry("-", "null" if value is None else value, path, comments)
+        yield from _entry("-", Plain("null") if value is None else value, path, comments)
         return
     lines = _block(value, path, comments)
     yield f"- {next(lines)}"
