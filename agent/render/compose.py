@@ -104,7 +104,7 @@ def _connect(added: dict[str, Any], guarded: Mapping[str, dict[str, Any]], agent
 def _place(container: dict[str, Any], host: str) -> None:
     """Loopback is not where the server is any more, or only there; another host is somebody's own choice."""
     said = container.pop("host", "127.0.0.1")
-    own = said if not is_loopback(said) and said != container["name"] else host
+    own = said if not is_loopback(said) and said not in {container["name"], NAME} else host
     rest = {key: value for key, value in container.items() if key != "name"}
     container |= {"name": container["name"]}
     for key in rest:

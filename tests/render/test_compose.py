@@ -7,7 +7,7 @@ import yaml
 
 from agent.config import ConfigError
 from agent.core.settings import Config
-from agent.render import RenderError, Rendered
+from agent.render import Rendered, RenderError
 from tests.render.support import COMPOSE, loaded, rendered, told
 
 SIGNAL = """\
@@ -106,7 +106,7 @@ services:
 
 
 def test_references_that_the_agent_does_not_know_are_refused() -> None:
-    with pytest.raises(RenderError, match="input0:6: .*knows .{NAME} and .{NAME:-default} only"):
+    with pytest.raises(RenderError, match=r"input0:8: .*knows \$\{NAME\} and \$\{NAME:-default\} only"):
         rendered("compose", COMPOSE.replace("path: /health", 'path: "/${A:+b}"'))
 
 
@@ -190,3 +190,28 @@ def test_a_file_may_be_laid_over_it_that_names_no_stranger() -> None:
     assert configured(made).containers[0].restart.dry_run
     with pytest.raises(RenderError, match="other is none of model, redis"):
         rendered("compose", COMPOSE, "containers: [{name: other, readiness_check: {tcp_socket: {port: 1}}}]")
+
+
+def test_the_docker_action_needs_the_engines_socket_and_its_group() -> None:
+    """The agent has no other rights and is not root: the group is all that lets it in."""
+    block = "x-health-agent:\n      restart: {action: {docker: {}}}\n"
+    made = rendered("compose", COMPOSE.replace("x-health-agent:\n", block))
+    agent = agent_of(made)
+    assert agent["group_add"] == ["${DOCKER_GROUP_ID:?the group of /var/run/docker.sock (stat -c %g)}"]
+    assert agent["volumes"] == ["/var/run/docker.sock:/var/run/docker.sock"]
+    assert "DOCKER_GROUP_ID=$(stat" in made.text  # the command, in a comment
+    container = configured(made).containers[0]
+    assert (container.restart.action_name, container.runtime.service) == ("docker", "model")
+    assert container == loaded(COMPOSE.replace("x-health-agent:\n", block)).config.containers[0]
+    assert told(made) == []
+    assert rendered("compose", made.text).text == made.text
+
+
+def test_a_healthcheck_of_composes_own_stays_and_its_verdict_is_asked_for() -> None:
+    """The engine goes on running it; the agent reads what came of it."""
+    block = "healthcheck: {test: [CMD, probe]}\n    x-health-agent:\n      runtime: {docker: {}}\n"
+    text = COMPOSE.replace("x-health-agent:\n", block)
+    made = rendered("compose", text)
+    assert project(made)["services"]["model"]["healthcheck"] == {"test": ["CMD", "probe"]}
+    assert configured(made).containers == loaded(text).config.containers
+    assert configured(made).containers[0].readiness[0].method == "engine_health"

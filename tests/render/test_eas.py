@@ -8,7 +8,7 @@ import pytest
 
 from agent.config import ConfigError, Options, find_sources, load
 from agent.core.settings import Config
-from agent.render import RenderError, Rendered
+from agent.render import Rendered, RenderError
 from tests.render.support import SERVICE, loaded, rendered, told
 
 STARTUP = {"http_get": {"path": "/health", "port": 8000}, "period_seconds": 5, "failure_threshold": 120}

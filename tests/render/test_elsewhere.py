@@ -9,7 +9,17 @@ import yaml
 from agent.config import ConfigError
 from agent.render import RenderError
 from tests.render.support import (
-    COMPOSE, DEPLOYMENT, NATIVE, SERVICE, agent_config, loaded, named, of_kind, pod, rendered, told,
+    COMPOSE,
+    DEPLOYMENT,
+    NATIVE,
+    SERVICE,
+    agent_config,
+    loaded,
+    named,
+    of_kind,
+    pod,
+    rendered,
+    told,
 )  # fmt: skip
 
 
@@ -104,7 +114,10 @@ def test_only_a_native_document_is_laid_over_another() -> None:
 
 @pytest.mark.parametrize(
     ("target", "runtime", "message"),
-    [("compose", "kubernetes: {}", "runtime.kubernetes: there is no API server")],
+    [
+        ("compose", "kubernetes: {}", r"runtime\.kubernetes: there is no API server"),
+        ("kubernetes", "docker: {container: x}", r"runtime\.docker: a pod has no engine.s socket"),
+    ],
 )
 def test_a_runtime_that_is_not_there_is_refused(target: Any, runtime: str, message: str) -> None:
     with pytest.raises(RenderError, match=message):
