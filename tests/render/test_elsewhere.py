@@ -108,7 +108,7 @@ def test_an_address_in_the_pod_is_no_address_in_a_project() -> None:
 
 
 def test_only_a_native_document_is_laid_over_another() -> None:
-    with pytest.raises(ConfigError, match="input1:1: .*only a native document can be laid over another"):
+    with pytest.raises(ConfigError, match=r"input1:1: .*only a native document can be laid over another"):
         rendered("kubernetes", NATIVE, SERVICE)
 
 
