@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := .cache/bench/.installed
 PIP := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test test-unit chaos lint format check bench restarts image clean
+.PHONY: help demo test test-unit chaos lint format check bench restarts deploy image clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to run
@@ -44,6 +44,15 @@ bench: $(BENCH) ## what the agent costs, measured against plain programs; writes
 
 restarts: $(DEV) ## a hundred restarts of a container: no descriptor and no memory may stay behind (5 minutes, Docker)
 	RESTARTS=100 $(BIN)/python -m pytest tests/acceptance/test_docker_engine.py -k many_restarts $(PYTEST_ARGS)
+
+deploy: $(RUNTIME) ## write again what deploy/ holds of `health-agent render`, from deploy/sources
+	@sed '/^#/d' deploy/rendered.txt | while IFS=: read -r file words; do \
+	  cd $(CURDIR)/deploy && mkdir -p "$$(dirname "$$file")" && \
+	  ../$(BIN)/health-agent render $$words > "$$file.new" && mv "$$file.new" "$$file" || exit 1; \
+	done
+	@{ cat deploy/sources/rules-head.yaml; sed '/^#/d; s/^/  /' deploy/prometheus/alerts.yaml; } \
+	  > deploy/kubernetes/components/monitoring/rules.yaml
+	@cp deploy/prometheus/alerts.yaml deploy/helm/model-health-agent/files/alerts.yaml
 
 image: ## the container image, as $(IMAGE)
 	docker build -t $(IMAGE) .

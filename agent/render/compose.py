@@ -186,7 +186,10 @@ _PROCESSES_REMARK: Final = (
     "policy starts it again, and neither takes the other one down.",
 )
 _USER: Final = ("The server's user, which is why it may signal the server.",)
-_OWNER: Final = ("The server is in the agent's network namespace, which stays when the server is restarted.",)
+_OWNER: Final = (
+    "The server is in the agent's network namespace, which stays when the server is restarted; whoever makes the",
+    "agent's container anew makes the server's anew too, as `up` does.",
+)
 
 
 def remarks(document: Mapping[str, Any]) -> dict[Path, tuple[str, ...]]:

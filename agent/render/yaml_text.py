@@ -11,7 +11,7 @@ Comments = Mapping[Path, Sequence[str]]
 _WORDS: Final = frozenset({
     "y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "=", "<<", ".inf", "+.inf", "-.inf", ".nan",
 })  # fmt: skip
-_NUMBER: Final = re.compile(r"[-+]?\.?[0-9][0-9A-Fa-fxXoO_.,:TtZz+-]*")
+_NUMBER: Final = re.compile(r"[-+]?\.?[0-9][0-9A-Fa-fxXoO_,:TtZz +-]*(\.[0-9A-Fa-f_,:TtZz +-]*)?")
 """Whatever some reader of YAML takes for a number, a date or a time; some words more do no harm."""
 _FIRST: Final = re.compile(r"[A-Za-z0-9_/.$^+=(;<\\~]|-(?=[^\s-])|--(?=[^\s-])")
 _FLOW_MARKS: Final = frozenset(",[]{}?")

@@ -46,6 +46,8 @@ def test_a_document_is_read_back_as_it_was_by_the_agent(document: Any) -> None:
         ({"image": "vllm/vllm-openai:v0.11.0"}, "image: vllm/vllm-openai:v0.11.0"),
         ({"value": "9809"}, 'value: "9809"'),
         ({"value": "no"}, 'value: "no"'),
+        ({"host": "127.0.0.1"}, "host: 127.0.0.1"),
+        ({"since": "2024-01-01 10:00:00.5"}, 'since: "2024-01-01 10:00:00.5"'),
         ({"mode": Plain("0400")}, "mode: 0400"),
         ({"port": Plain("${PORT}")}, "port: ${PORT}"),
         ({"args": ["--model", "-x"]}, "args:\n  - --model\n  - -x"),
