@@ -6,7 +6,7 @@ from typing import Any, Final
 from agent.core.model import CheckType
 from agent.render import rights
 from agent.render.document import Agent
-from agent.render.manifest import containers_of, name_of, pod_of, template_of
+from agent.render.manifest import containers_of, name_of, pod_of, template_of, user_of
 from agent.render.options import RenderError, Settings
 from agent.render.sidecar import NAME, is_agent, sidecar, volumes
 from agent.render.windows import Window, windows
@@ -134,8 +134,7 @@ def _user(pod: Mapping[str, Any], agent: Agent) -> int | None:
     for container in containers_of(pod):
         spec = agent.container(str(container.get("name")))
         if spec is not None and spec.restart.action_name == "signal":
-            said = {**(pod.get("securityContext") or {}), **(container.get("securityContext") or {})}
-            return int(said.get("runAsUser", 0))
+            return user_of(pod, container) or 0
     return None
 
 

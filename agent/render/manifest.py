@@ -53,6 +53,12 @@ def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield from pod.get("containers") or []
 
 
+def user_of(pod: Mapping[str, Any], container: Mapping[str, Any]) -> int | None:
+    """The uid that a container is told to run as; None where its image decides."""
+    said = {**(pod.get("securityContext") or {}), **(container.get("securityContext") or {})}
+    return int(said["runAsUser"]) if "runAsUser" in said else None
+
+
 def found_at(value: Any, path: tuple[str, ...]) -> dict[str, Any] | None:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.render.document import Agent
-from agent.render.manifest import name_of, owner_of
+from agent.render.manifest import containers_of, name_of, owner_of, pod_of, user_of
 from agent.render.options import Note
 from agent.render.sidecar import secret_variables
 from agent.render.windows import RESTARTED_BY_PLATFORM
@@ -28,28 +28,21 @@ def of_workload(before: Mapping[str, Any], agent: Agent, name: str) -> Iterator[
             f"{what}: exec checks of {named} run through the API server, and the Role {name} lets the agent run "
             "anything in the pods it covers: http_get or tcp_socket checks, or --exec-in agent, need no right",
         )
-    yield from _of_account(what, before, agent, name)
-    yield from _of_actions(what, agent)
+    yield from _of_actions(what, before, agent)
 
 
-def _of_account(what: str, before: Mapping[str, Any], agent: Agent, name: str) -> Iterator[Note]:
-    if not agent.runtimes("kubernetes"):
-        return
-    if not before.get("metadata", {}).get("namespace"):
-        yield Note(
-            "W-RENDER-NAMESPACE", f"{what} names no namespace: where it is not `default`, say so in {name}'s subjects"
-        )
-
-
-def _of_actions(what: str, agent: Agent) -> Iterator[Note]:
+def _of_actions(what: str, before: Mapping[str, Any], agent: Agent) -> Iterator[Note]:
+    pod = pod_of(before) or {}
+    users = {str(one.get("name")): user_of(pod, one) for one in containers_of(pod)}
     for one in agent.config.containers:
         action = one.restart.action_name
         if one.liveness and action not in RESTARTED_BY_PLATFORM:
             yield Note("W-RENDER-LIVENESS", f"{what}: {one.name} has no livenessProbe: its restart is left to {action}")
-        if action == "signal":
+        if action == "signal" and users.get(one.name) is None:
             yield Note(
                 "W-RENDER-USER",
-                f"{what}: a signal needs the server's own user: runAsUser of the agent must be that of {one.name}",
+                f"{what}: a signal needs the server's own user, and {one.name} does not say which: the agent runs as "
+                "root, without capabilities; where the image does not, set runAsUser of both",
             )
 
 

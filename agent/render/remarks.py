@@ -31,10 +31,9 @@ _ASKS: Final = (
     "paying for it.",
 )
 _LINKS: Final = ("A Service named like the agent would set variables that look like its settings.",)
-_SHARED: Final = ("The agent sees the server's processes here, to end one that hangs with a signal.",)
+_SHARED: Final = ("One process namespace: the agent sees the server's processes.",)
 _TOKEN: Final = ("The token of the pod's account, for the agent alone.",)
 _EXEC: Final = ("For exec checks in the server's container. Who may do this may run anything in the pods it covers.",)
-_NAMESPACE: Final = ("The namespace that all this is applied to.",)
 
 
 def remarks(document: Mapping[str, Any], made: frozenset[str]) -> dict[Path, tuple[str, ...]]:
@@ -88,9 +87,6 @@ def _of_object(document: Mapping[str, Any], made: frozenset[str]) -> Iterator[tu
     for index, rule in enumerate(document.get("rules") or []):
         if "pods/exec" in (rule.get("resources") or []):
             yield ("rules", index), _EXEC
-    for index, _ in enumerate(document.get("subjects") or []):
-        if "namespace" not in (document.get("metadata") or {}):
-            yield ("subjects", index, "namespace"), _NAMESPACE
 
 
 def made_names(documents: list[dict[str, Any]]) -> frozenset[str]:

@@ -30,14 +30,12 @@ def objects(
 ) -> list[dict[str, Any]]:
     """The Role ``name`` and its binding to ``account``, and that account where it is ours (of the same name).
 
-    ``metadata`` holds the namespace, where there is one. A lone ``pod`` is known by name, and no right goes beyond it.
+    ``metadata`` holds the namespace, where there is one: a binding looks for its account in its own. A lone ``pod`` is
+    known by name, and no right goes beyond it.
     """
     group = "rbac.authorization.k8s.io"
     meta = {"name": name, **metadata}
     named = [{**rule, "resourceNames": [pod]} for rule in rules(agent)] if pod else rules(agent)
-    subject = {"kind": "ServiceAccount", "name": account, **metadata}
-    if not metadata:
-        subject["namespace"] = "default"
     own = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}] if account == name else []
     return [
         *own,
@@ -47,6 +45,6 @@ def objects(
             "kind": "RoleBinding",
             "metadata": meta,
             "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
-            "subjects": [subject],
+            "subjects": [{"kind": "ServiceAccount", "name": account}],
         },
     ]

@@ -182,7 +182,9 @@ def test_the_agent_signals_as_the_servers_user() -> None:
     document = yaml.safe_load(DEPLOYMENT)
     document["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"runAsUser": 1000}
     over = "containers: [{name: model, runtime: {process: {port: 8000}}, restart: {action: {signal: {}}}}]"
-    agent = named("health-agent", pod(rendered("kubernetes", document, over))["initContainers"])
+    made = rendered("kubernetes", document, over)
+    assert told(made) == []
+    agent = named("health-agent", pod(made)["initContainers"])
     assert (agent["securityContext"]["runAsUser"], agent["securityContext"]["runAsNonRoot"]) == (1000, True)
 
 

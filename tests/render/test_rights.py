@@ -27,8 +27,8 @@ def test_an_exec_check_runs_in_its_container_through_the_api_server() -> None:
     ]  # fmt: skip
     assert of_kind("Role", made)["rules"] == [READ, RUN]
     binding = of_kind("RoleBinding", made)
-    assert binding["roleRef"]["name"] == "llm-health"
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "llm-health", "namespace": "prod"}]
+    assert (binding["metadata"]["namespace"], binding["roleRef"]["name"]) == ("prod", "llm-health")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "llm-health"}]
     check = agent_config(made).containers[1].readiness[0]
     assert (check.options.in_, check.options.command) == ("container", ("cat", "/tmp/ready"))
     assert "W-RENDER-EXEC" in told(made)
@@ -79,12 +79,3 @@ def test_a_lone_pod_is_all_that_its_agent_may_touch() -> None:
     document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "llm"}, "spec": template["spec"]}
     made = rendered("kubernetes", document)
     assert of_kind("Role", made)["rules"] == [{**READ, "resourceNames": ["llm"]}, {**RUN, "resourceNames": ["llm"]}]
-
-
-def test_without_a_namespace_the_binding_says_default_and_that_is_told() -> None:
-    document = yaml.safe_load(EXEC)
-    del document["metadata"]["namespace"]
-    made = rendered("kubernetes", document)
-    assert of_kind("RoleBinding", made)["subjects"][0]["namespace"] == "default"
-    assert "W-RENDER-NAMESPACE" in told(made)
-    assert rendered("kubernetes", made.text).text == made.text
