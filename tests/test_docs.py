@@ -1,26 +1,23 @@
 """What README, docs/, CHANGELOG and deploy/ say is true of the code: commands, options, links, names, documents."""
 
 import argparse
-import json
-import math
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from agent import cli
 from agent.config import Options, find_sources, load
-from agent.core.explain import startup_budget
 from agent.server.metrics import FAMILIES
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-DEPLOYED = sorted(path for path in ROOT.glob("deploy/**/*") if path.is_file())
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")])
+DEPLOYED = sorted(path for path in ROOT.glob("deploy/**/*") if path.is_file() and path.suffix != ".md")
 """Files with claims in them."""
 
 VARIABLES = {
@@ -36,10 +33,6 @@ VARIABLES = {
     *("HEALTH_AGENT_TARGET_HOST", "HEALTH_AGENT_TARGET_PORT"),
 }
 """The environment's own; all others are scalars of the document, spelt as a path with `__`."""
-
-KUBELET_PULL = ROOT / "deploy" / "kubernetes" / "pod.yaml"
-COMPOSE = ROOT / "deploy" / "compose"
-EAS = ROOT / "deploy" / "eas" / "service.json"
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -113,60 +106,11 @@ def loaded(text: str, folder: Path) -> Any:
     return load(find_sources([str(document)], {}), {}, Options()).config
 
 
-def windows(budget: float) -> dict[str, dict[str, int]]:
-    """The numbers of a server's own probes that point at the agent: startup has a minute more than the agent's."""
-    return {
-        "startup": {"period": 5, "timeout": 2, "failures": math.ceil((budget + 60) / 5)},
-        "ready": {"period": 5, "timeout": 2, "failures": 2},
-        "healthz": {"period": 10, "timeout": 3, "failures": 9},
-    }
-
-
-def test_the_pod_is_whole(tmp_path: Path) -> None:
-    """The agent's document is valid, the kubelet's windows fit it, and the agent judges itself by its own health."""
-    config_map, pod = yaml.safe_load_all(KUBELET_PULL.read_text(encoding="utf-8"))
-    (container,) = loaded(config_map["data"]["config.yaml"], tmp_path).containers
-    server, agent = pod["spec"]["containers"][0], pod["spec"]["initContainers"][0]
-    expected = windows(startup_budget(container.startup[0]))
-    for probe, path in (("startupProbe", "startup"), ("readinessProbe", "ready"), ("livenessProbe", "healthz")):
-        found = server[probe]
-        where = "startupz" if path == "startup" else path
-        assert found["httpGet"] == {"path": f"/{where}/{container.name}", "port": 9809}
-        numbers = {"period": "periodSeconds", "timeout": "timeoutSeconds", "failures": "failureThreshold"}
-        assert {name: found[key] for name, key in numbers.items()} == expected[path]
-    assert {agent[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {"/-/healthy"}
-    assert agent["args"] == ["run", "--serve-on-config-error"]
-    assert pod["spec"]["enableServiceLinks"] is False
-
-
-def test_the_readme_shows_the_pods_own_probes() -> None:
+def test_the_readme_shows_the_servers_own_probe() -> None:
     """What is quoted as the heart of the file is in the file."""
-    lines = {line.strip() for line in KUBELET_PULL.read_text(encoding="utf-8").splitlines()}
-    quoted = next(block for block in blocks(ROOT / "README.md", "yaml") if block.startswith("livenessProbe"))
-    assert {line.strip() for line in quoted.splitlines()} <= lines
-
-
-def test_the_compose_files_are_whole(tmp_path: Path) -> None:
-    """The agent's document is valid, kept where the file says, and its state survives with the volume."""
-    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    config = loaded((COMPOSE / "health.yaml").read_text(encoding="utf-8"), tmp_path)
-    assert config.containers[0].host in services
-    assert config.state_file is not None
-    assert "health-state:" + str(Path(config.state_file).parent) in services["agent"]["volumes"]
-    assert "./health.yaml:/etc/health-agent/config.yaml:ro" in services["agent"]["volumes"]
-
-
-def test_the_eas_service_is_whole() -> None:
-    """The agent's variables make a valid configuration, and the server's checks are the windows that fit it."""
-    server, agent = json.loads(EAS.read_text(encoding="utf-8"))["containers"]
-    environ = {variable["name"]: variable["value"] for variable in agent["env"]}
-    (container,) = load(find_sources([], environ, "/nonexistent"), environ, Options()).config.containers
-    expected = windows(startup_budget(container.startup[0]))
-    for check, path in (("startup_check", "startup"), ("readiness_check", "ready"), ("liveness_check", "healthz")):
-        where = "startupz" if path == "startup" else path
-        assert server[check]["http_get"] == {"path": f"/{where}/{container.name}", "port": 9809}
-        numbers = {"period": "period_seconds", "timeout": "timeout_seconds", "failures": "failure_threshold"}
-        assert {name: server[check][key] for name, key in numbers.items()} == expected[path]
+    text = (ROOT / "deploy" / "kubernetes" / "base" / "model.yaml").read_text(encoding="utf-8")
+    quoted = next(block for block in blocks(ROOT / "README.md", "yaml") if block.startswith("startupProbe"))
+    assert textwrap.indent(quoted, " " * 10) in text
 
 
 def test_the_changelog_and_the_image_tell_of_this_version() -> None:

@@ -8,19 +8,26 @@ from tests.acceptance.processes import Running
 
 
 class Kubelet:
-    """Probes the agent on a grid, kills and restarts the server when /healthz/model says so or when it has exited.
+    """Probes the agent on a grid, kills and restarts the server when /healthz says so or when it has exited.
 
     Rules as the kubelet's: startup first, then liveness and readiness; a restart at once (the first crash has no
     back-off); every restart begins with startup again.
     """
 
     def __init__(
-        self, agent_port: int, start: Callable[[], Running], *, period: float = 0.3, failures: int = 3
+        self,
+        agent_port: int,
+        start: Callable[[], Running],
+        *,
+        period: float = 0.3,
+        failures: int = 3,
+        container: str = "model",
     ) -> None:
         self.agent_port = agent_port
         self.start = start
         self.period = period
         self.failures = failures
+        self.container = container
         self.restarts: list[str] = []  # what caused each: "liveness" or "exit"
         self.server = start()
         self.begin()
@@ -52,10 +59,10 @@ class Kubelet:
         if self.server.exited():
             self.restart("exit")
         elif not self.started:
-            self.started = self.ask("/startupz/model") == 200
+            self.started = self.ask(f"/startupz/{self.container}") == 200
         else:
-            self.ready = self.ask("/ready/model") == 200
-            self.refused = 0 if self.ask("/healthz/model") == 200 else self.refused + 1
+            self.ready = self.ask(f"/ready/{self.container}") == 200
+            self.refused = 0 if self.ask(f"/healthz/{self.container}") == 200 else self.refused + 1
             if self.refused >= self.failures:
                 self.restart("liveness")
 
