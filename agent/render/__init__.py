@@ -61,10 +61,10 @@ def _compose(reading: Reading) -> tuple[str, list[Note]]:
         agent = reading.agent()
         _all_there(agent, document["services"])
         compose.inject(document, agent, reading.settings)
-        return to_yaml(document, compose.remarks(document)), list(notes.of_compose(agent))
+        return to_yaml(document, compose.remarks(document)), list(notes.of_compose(agent, document["services"]))
     agent, given, told = _elsewhere(reading)
     document = compose.fresh(given, agent, reading.settings)
-    return to_yaml(document, compose.remarks(document)), [*told, *notes.of_compose(agent)]
+    return to_yaml(document, compose.remarks(document)), [*told, *notes.of_compose(agent, document["services"])]
 
 
 def _eas(reading: Reading) -> tuple[str, list[Note]]:

@@ -38,6 +38,7 @@ def _of_actions(what: str, before: Mapping[str, Any], agent: Agent) -> Iterator[
         action = one.restart.action_name
         if one.liveness and action not in RESTARTED_BY_PLATFORM:
             yield Note("W-RENDER-LIVENESS", f"{what}: {one.name} has no livenessProbe: its restart is left to {action}")
+        yield from _of_port(agent, one.name, users.get(one.name))
         if action == "signal" and users.get(one.name) is None:
             yield Note(
                 "W-RENDER-USER",
@@ -46,13 +47,22 @@ def _of_actions(what: str, before: Mapping[str, Any], agent: Agent) -> Iterator[
             )
 
 
-def of_compose(agent: Agent) -> Iterator[Note]:
-    """For a Compose file."""
+def _of_port(agent: Agent, name: str, user: Any) -> Iterator[Note]:
+    """A root server has capabilities, the agent has none: the kernel does not tell it whose socket is whose."""
+    (written,) = [one for one in agent.document["containers"] if one["name"] == name]
+    if "port" in (written.get("runtime") or {}).get("process", {}) and str(user or 0) in {"0", "root"}:
+        told = f"{name}: as root without capabilities the agent may not see who listens: find it by command_contains"
+        yield Note("W-RENDER-PORT", told)
+
+
+def of_compose(agent: Agent, services: Mapping[str, Any]) -> Iterator[Note]:
+    """For a Compose file; ``services`` are those that were given."""
     variables = [name for name, needed in agent.variables.items() if needed]
     if variables:
         yield Note("W-RENDER-SECRET", f"set {', '.join(variables)} in the environment or in .env")
     yield from _of_files(agent, "the service's volumes")
     for one in agent.config.containers:
+        yield from _of_port(agent, one.name, (services.get(one.name) or {}).get("user"))
         if one.liveness and one.restart.action_name == "none":
             yield Note(
                 "W-RENDER-NO-ACTION",

@@ -123,6 +123,13 @@ def test_a_signal_needs_the_servers_processes_and_its_user() -> None:
     assert project(made)["volumes"] == {"health-agent-state": None}
 
 
+def test_a_root_server_is_not_found_by_its_port() -> None:
+    """Seen on a real engine: whose socket it is the kernel tells only those who may trace the server."""
+    text = SIGNAL.replace("command_contains: serve.py", "port: 8000")
+    assert told(rendered("compose", text)) == []
+    assert told(rendered("compose", text.replace('user: "1000"', "init: true"))) == ["W-RENDER-PORT"]
+
+
 def test_a_process_namespace_that_is_shared_already_is_joined() -> None:
     services = project(rendered("compose", SIGNAL.replace('user: "1000"', "pid: host")))["services"]
     assert services["health-agent"]["pid"] == "host"
