@@ -35,11 +35,12 @@ def rendered(reading: Reading) -> Stream:
         document: dict[str, Any] = values(node)
         pod = pod_of(document) or {}
         here = frozenset(str(one.get("name")) for one in containers_of(pod))
+        wanted = here & unused.keys() or any(map(kubernetes.has_probes, containers_of(pod)))
+        unused = {name: at for name, at in unused.items() if name not in here}
         if kubernetes.has_agent(pod):
             stream.notes.append(Note("W-RENDER-UNCHANGED", f"{_called(document)} has the agent already: left as it is"))
-        elif here & unused.keys() or any(map(kubernetes.has_probes, containers_of(pod))):
+        elif wanted:
             put_in(stream, document, reading.agent([node], here), reading.settings)
-            unused = {name: at for name, at in unused.items() if name not in here}
             found += 1
             continue
         clean(document)

@@ -110,3 +110,23 @@ def test_a_restarted_server_that_still_loads_is_never_killed_again(toys: ToyServ
 
     assert kubelet.restarts == ["liveness", "exit", "exit", "exit"]
     assert [record["action"] for record in agent.model()["restarts"]] == ["none"]
+
+
+def test_a_server_without_a_startup_check_may_load_for_longer_than_the_kubelet_waits(
+    toys: ToyServers, start_agent: StartAgent
+) -> None:
+    """Its liveness check has a delay instead. It is asked for its start all the same, as `render` writes it: by that
+    question the agent learns of the new instance; else it would ask for restarts until the server listens again.
+    """
+    check = {"http_get": {"path": "/health"}, "period_seconds": 0.3, "timeout_seconds": 0.3}
+    liveness = {**check, "failure_threshold": 2, "initial_delay_seconds": 2 * LOAD_SECONDS}
+    agent = start_agent({"containers": [{"name": "model", "port": toys.port, "liveness_check": liveness}]})
+    kubelet = Kubelet(agent.port, toys.start)
+    awake: Callable[[], bool] = lambda: agent.model()["checks"][0]["last_result"] == "success"  # noqa: E731
+    kubelet.play(awake, within=30, what="the first instance has loaded and is probed")
+
+    kubelet.server.send(signal.SIGUSR1)
+    kubelet.play(lambda: kubelet.restarts == ["liveness"], within=20, what="the agent asks for a restart")
+    kubelet.play(lambda: agent.model()["instance"] == 2, within=5, what="the question shows the new instance")
+    kubelet.play(awake, within=30, what="the second instance has loaded and is probed")
+    assert kubelet.restarts == ["liveness"]

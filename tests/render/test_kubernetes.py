@@ -188,6 +188,13 @@ def test_the_agent_signals_as_the_servers_user() -> None:
     assert (agent["securityContext"]["runAsUser"], agent["securityContext"]["runAsNonRoot"]) == (1000, True)
 
 
+def test_what_was_rendered_takes_nothing_more() -> None:
+    """Not even what is laid over it: render its source again."""
+    over = "containers: [{name: model, restart: {dry_run: true}}]"
+    once = rendered("kubernetes", DEPLOYMENT)
+    assert rendered("kubernetes", once.text, over).text == once.text
+
+
 def test_containers_that_no_workload_has_are_told() -> None:
     with pytest.raises(ConfigError, match="no workload has a container 'modle'"):
         rendered("kubernetes", DEPLOYMENT, "containers: [{name: modle, restart: {dry_run: true}}]")
