@@ -30,6 +30,7 @@ def answer(connection: socket.socket, *, loaded: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
     parser.add_argument("--fd", type=int)
     parser.add_argument("--load-seconds", type=float, default=0.0)
@@ -38,7 +39,7 @@ def main() -> None:
     loaded_at = time.monotonic() + options.load_seconds
     if options.fd is None:
         time.sleep(options.load_seconds)
-        listener = socket.create_server(("127.0.0.1", options.port))
+        listener = socket.create_server((options.host, options.port))
     else:
         listener = socket.socket(fileno=options.fd)
     while True:
