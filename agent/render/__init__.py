@@ -7,11 +7,13 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.config import Options, Problem, SourceRef
+from agent.config.tree import Node
 from agent.render import compose, eas, fresh, notes, servers, stream
 from agent.render.document import Agent
 from agent.render.options import Note, RenderError, Settings, Target
 from agent.render.reading import Reading, read
 from agent.render.servers import Server
+from agent.render.shapes import check_compose, check_eas, check_object
 from agent.render.trees import values
 from agent.render.yaml_text import to_yaml
 
@@ -55,6 +57,7 @@ def _kubernetes(reading: Reading) -> tuple[str, list[Note]]:
 
 def _compose(reading: Reading) -> tuple[str, list[Note]]:
     if reading.kind == "compose":
+        check_compose(reading.first.roots[0])
         document = values(reading.first.roots[0])
         if compose.has_agent(document):
             return to_yaml(document, compose.remarks(document)), [_unchanged("the project")]
@@ -70,6 +73,7 @@ def _compose(reading: Reading) -> tuple[str, list[Note]]:
 def _eas(reading: Reading) -> tuple[str, list[Note]]:
     semantics = reading.semantics()
     if reading.kind == "eas":
+        check_eas(reading.first.roots[0])
         document = values(reading.first.roots[0])
         if eas.has_agent(document):
             return eas.to_text(document), [_unchanged("the service")]
@@ -107,8 +111,19 @@ def _elsewhere(reading: Reading) -> tuple[Agent, list[Server], list[Note]]:
     return agent, given, [*fresh.with_images(given, reading.settings), *fresh.losses(given)]
 
 
+_CHECKS: Final[dict[str, Callable[[Node], None]]] = {
+    "eas": check_eas,
+    "compose": check_compose,
+    "kubernetes": check_object,
+}
+
+
 def _servers(reading: Reading, agent: Agent) -> list[Server]:
-    documents = [values(item) for root in reading.first.roots for item in stream.items(root)]
+    roots = [item for root in reading.first.roots for item in stream.items(root)]
+    if reading.kind in _CHECKS:
+        for root in roots:
+            _CHECKS[reading.kind](root)
+    documents = [values(root) for root in roots]
     if reading.kind == "eas":
         return servers.of_eas(documents[0], eas.container_name)
     if reading.kind == "compose":

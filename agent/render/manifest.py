@@ -56,7 +56,8 @@ def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def user_of(pod: Mapping[str, Any], container: Mapping[str, Any]) -> int | None:
     """The uid that a container is told to run as; None where its image decides."""
     said = {**(pod.get("securityContext") or {}), **(container.get("securityContext") or {})}
-    return int(said["runAsUser"]) if "runAsUser" in said else None
+    user = said.get("runAsUser")
+    return user if isinstance(user, int) else None
 
 
 def found_at(value: Any, path: tuple[str, ...]) -> dict[str, Any] | None:
@@ -67,8 +68,8 @@ def found_at(value: Any, path: tuple[str, ...]) -> dict[str, Any] | None:
 
 def name_of(document: Mapping[str, Any]) -> str:
     metadata = document.get("metadata")
-    name = metadata.get("name") or metadata.get("generateName", "").rstrip("-") if isinstance(metadata, dict) else ""
-    return str(name or "model")
+    told = metadata if isinstance(metadata, dict) else {}
+    return str(told.get("name") or str(told.get("generateName") or "").rstrip("-") or "model")
 
 
 def owner_of(document: Mapping[str, Any]) -> str:

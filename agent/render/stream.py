@@ -13,6 +13,7 @@ from agent.render.manifest import clean, containers_of, name_of, pod_of
 from agent.render.options import Note, Settings
 from agent.render.reading import Reading
 from agent.render.remarks import made_names, remarks
+from agent.render.shapes import check_object
 from agent.render.trees import values
 from agent.render.yaml_text import to_yaml
 
@@ -32,6 +33,7 @@ def rendered(reading: Reading) -> Stream:
     """Every document of the stream, workloads with the agent. Raises ConfigError or RenderError."""
     stream, unused, found = Stream(), reading.over_names(), 0
     for node in (item for root in reading.first.roots for item in items(root)):
+        check_object(node)
         document: dict[str, Any] = values(node)
         pod = pod_of(document) or {}
         here = frozenset(str(one.get("name")) for one in containers_of(pod))
