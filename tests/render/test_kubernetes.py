@@ -182,10 +182,12 @@ def test_every_folder_that_the_agent_writes_to_is_a_volume() -> None:
     """Its root file system is read-only; a folder within another needs none of its own."""
     over = """\
 state_file: /var/lib/health-agent/state.json
-admin: {socket: /run/health-agent/admin.sock}
-containers: [{name: model, restart: {evidence_dir: /var/lib/health-agent/evidence}}]
+admin: {socket: SOCKET}
+containers: [{name: model, restart: {dry_run: true}}]
 """
-    spec = pod(rendered("kubernetes", DEPLOYMENT, over))
+    inner = pod(rendered("kubernetes", DEPLOYMENT, over.replace("SOCKET", "/var/lib/health-agent/run/admin.sock")))
+    assert [one["name"] for one in inner["volumes"] if "emptyDir" in one] == ["health-agent-state"]
+    spec = pod(rendered("kubernetes", DEPLOYMENT, over.replace("SOCKET", "/run/health-agent/admin.sock")))
     mounts = {one["mountPath"]: one["name"] for one in named("health-agent", spec["initContainers"])["volumeMounts"]}
     assert sorted(mounts) == ["/etc/health-agent", "/run/health-agent", "/var/lib/health-agent"]
     empty = [one["name"] for one in spec["volumes"] if "emptyDir" in one]
