@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 IMAGE ?= model-health-agent
 PYTEST_ARGS ?=
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' agent/__init__.py)
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-runtime
@@ -54,8 +55,8 @@ deploy: $(RUNTIME) ## write again what deploy/ holds of `health-agent render`, f
 	  > deploy/kubernetes/components/monitoring/rules.yaml
 	@cp deploy/prometheus/alerts.yaml deploy/helm/model-health-agent/files/alerts.yaml
 
-image: ## the container image, as $(IMAGE)
-	docker build -t $(IMAGE) .
+image: ## the container image, as $(IMAGE), and tagged with the version, as deploy/ names it
+	docker build -t $(IMAGE) -t $(IMAGE):$(VERSION) .
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ from agent.config.hosts import is_loopback
 from agent.render.document import Agent
 from agent.render.options import RenderError, Settings
 from agent.render.servers import Server
-from agent.render.sidecar import ARGUMENTS, NAME, PORT_VARIABLE
+from agent.render.sidecar import ARGUMENTS, NAME, PORT_VARIABLE, serves
 from agent.render.yaml_text import Path, to_yaml
 
 CONFIG_VARIABLE: Final = "HEALTH_AGENT_CONFIG"
@@ -30,7 +30,7 @@ def has_agent(document: Mapping[str, Any]) -> bool:
 def _is_agent(service: Mapping[str, Any]) -> bool:
     environment = service.get("environment") or {}
     names = environment if isinstance(environment, dict) else [str(word).partition("=")[0] for word in environment]
-    return PORT_VARIABLE in names
+    return PORT_VARIABLE in names and serves(service.get("command"), service.get("entrypoint"))
 
 
 def inject(document: dict[str, Any], agent: Agent, settings: Settings) -> None:

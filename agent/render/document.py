@@ -49,12 +49,13 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def folders(self) -> list[str]:
-        """Where the agent writes: they outlive its own restart."""
+        """Where the agent writes, none within another: they outlive its own restart."""
         paths = [value if key == "evidence_dir" else dirname(value) for key, value in _paths(self.document, _WRITES)]
         admin = self.document.get("admin")
         if isinstance(admin, dict) and isinstance(admin.get("socket"), str):
             paths.append(dirname(admin["socket"]))
-        return list(dict.fromkeys(paths))
+        found = list(dict.fromkeys(path.rstrip("/") or "/" for path in paths))
+        return [path for path in found if not any(path.startswith(f"{other}/") for other in found)]
 
     @property
     def files(self) -> list[str]:

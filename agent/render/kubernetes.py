@@ -8,7 +8,7 @@ from agent.render import rights
 from agent.render.document import Agent
 from agent.render.manifest import containers_of, name_of, pod_of, template_of, user_of
 from agent.render.options import RenderError, Settings
-from agent.render.sidecar import NAME, is_agent, sidecar, volumes
+from agent.render.sidecar import CONFIG_FOLDER, NAME, is_agent, sidecar, volumes
 from agent.render.windows import Window, windows
 from agent.render.yaml_text import to_yaml
 
@@ -99,6 +99,11 @@ def _refuse(document: Mapping[str, Any], pod: Mapping[str, Any], agent: Agent, s
             f"{what}: a plain second container would keep the job from ever ending: use --sidecar native "
             "(Kubernetes 1.29 and later)"
         )
+    for folder in agent.folders:
+        if folder == "/" or f"{CONFIG_FOLDER}/".startswith(f"{folder}/") or folder.startswith(f"{CONFIG_FOLDER}/"):
+            raise RenderError(
+                f"{what}: the agent is to write to {folder}, which is not its own: take /var/lib/health-agent/..."
+            )
     for one in present:
         if any(port.get("containerPort") == agent.port for port in one.get("ports") or []):
             raise RenderError(

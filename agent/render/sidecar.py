@@ -25,8 +25,17 @@ _DOWNWARD: Final = {
 
 
 def is_agent(container: Mapping[str, Any]) -> bool:
-    """Whether `render` has been here: the one container that is told the agent's port."""
-    return any(isinstance(one, dict) and one.get("name") == PORT_VARIABLE for one in container.get("env") or [])
+    """Whether `render` has been here: a container that is told the agent's port, and to serve whatever comes.
+
+    A server may know the port as well, for `health-agent healthcheck`.
+    """
+    told = any(isinstance(one, dict) and one.get("name") == PORT_VARIABLE for one in container.get("env") or [])
+    return told and serves(container.get("command"), container.get("args"))
+
+
+def serves(*commands: Any) -> bool:
+    """Whether a command, in words or in one string, is that of a rendered agent."""
+    return any(ARGUMENTS[-1] in command for command in commands if isinstance(command, list | str))
 
 
 def sidecar(agent: Agent, settings: Settings, secret: str, *, user: int | None, token: bool) -> dict[str, Any]:

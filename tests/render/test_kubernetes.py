@@ -178,6 +178,29 @@ state_file: /var/lib/health-agent/state.json
     assert told(made) == ["W-RENDER-USER"]
 
 
+def test_every_folder_that_the_agent_writes_to_is_a_volume() -> None:
+    """Its root file system is read-only; a folder within another needs none of its own."""
+    over = """\
+state_file: /var/lib/health-agent/state.json
+admin: {socket: SOCKET}
+containers: [{name: model, restart: {dry_run: true}}]
+"""
+    inner = pod(rendered("kubernetes", DEPLOYMENT, over.replace("SOCKET", "/var/lib/health-agent/run/admin.sock")))
+    assert [one["name"] for one in inner["volumes"] if "emptyDir" in one] == ["health-agent-state"]
+    spec = pod(rendered("kubernetes", DEPLOYMENT, over.replace("SOCKET", "/run/health-agent/admin.sock")))
+    mounts = {one["mountPath"]: one["name"] for one in named("health-agent", spec["initContainers"])["volumeMounts"]}
+    assert sorted(mounts) == ["/etc/health-agent", "/run/health-agent", "/var/lib/health-agent"]
+    empty = [one["name"] for one in spec["volumes"] if "emptyDir" in one]
+    assert empty == [mounts["/var/lib/health-agent"], mounts["/run/health-agent"]]
+
+
+@pytest.mark.parametrize("folder", ["/etc/health-agent", "/etc", "/etc/health-agent/state", ""])
+def test_what_is_not_the_agents_to_write_is_refused(folder: str) -> None:
+    over = f"state_file: {folder}/state.json\ncontainers: [{{name: model, restart: {{dry_run: true}}}}]"
+    with pytest.raises(RenderError, match="/var/lib/health-agent"):
+        rendered("kubernetes", DEPLOYMENT, over)
+
+
 def test_the_agent_signals_as_the_servers_user() -> None:
     document = yaml.safe_load(DEPLOYMENT)
     document["spec"]["template"]["spec"]["containers"][0]["securityContext"] = {"runAsUser": 1000}
@@ -186,6 +209,14 @@ def test_the_agent_signals_as_the_servers_user() -> None:
     assert told(made) == []
     agent = named("health-agent", pod(made)["initContainers"])
     assert (agent["securityContext"]["runAsUser"], agent["securityContext"]["runAsNonRoot"]) == (1000, True)
+
+
+def test_a_server_that_knows_the_agents_port_is_no_agent() -> None:
+    """`health-agent healthcheck` in its container reads the same variable."""
+    document = yaml.safe_load(DEPLOYMENT)
+    variable = {"name": "HEALTH_AGENT_SERVER__PORT", "value": "9809"}
+    document["spec"]["template"]["spec"]["containers"][0]["env"].append(variable)
+    assert told(rendered("kubernetes", document)) == []
 
 
 def test_what_was_rendered_takes_nothing_more() -> None:
