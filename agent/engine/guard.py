@@ -15,6 +15,7 @@ from agent.engine.cause import cause_of
 from agent.engine.container import Container, Sentence, Slot
 from agent.engine.dependencies import Dependencies
 from agent.engine.drain import Drain
+from agent.engine.edges import Edges
 from agent.engine.events import Bus, Event
 from agent.engine.evidence import evidence_of
 from agent.engine.hooks import HookRunner
@@ -73,7 +74,7 @@ class Guard:
         self._public: dict[CheckType, Published] = {}  # each type's value, as last told
         self._begun = self._unsaved = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._edge: asyncio.Task[None] | None = None
+        self._edges = Edges(self)
 
     # -- its life ---------------------------------------------------------------------------------------------------
 
@@ -116,7 +117,7 @@ class Guard:
         await self.workers.dismiss(self.workers.slots)
         await self.dependencies.close()
         await self.drain.close()
-        for task in [*self._tasks, *([self._edge] if self._edge else [])]:
+        for task in [*self._tasks, *self._edges.tasks()]:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await self.hooks.close(2.0)
@@ -165,9 +166,10 @@ class Guard:
                 await self.save()
             if now - asked_at >= IDENTIFY_EVERY_SECONDS and not self.remedy.busy:
                 asked_at = now
-                await self._ask_runtime()
+                await self.ask_runtime()
 
-    async def _ask_runtime(self) -> None:
+    async def ask_runtime(self) -> None:
+        """Whether it runs another instance, or none any more."""
         absent = self.watch.absent
         sign = await self.watch.another()
         if self.watch.absent and not absent:
@@ -214,29 +216,7 @@ class Guard:
 
     def _on_result(self, slot: Slot, result: Result) -> None:
         self.remedy.ledger.past.observe(slot, result)
-        if self.remedy.busy and result.reached and self._at_address(slot):
-            # A probe may be the first to be accepted: the edge as well, before the recovery withdraws everything.
-            self.watch.edge, seen = signs.accepted(self.watch.edge)
-            if seen and self.container.ever_started and self.watch.known is None:
-                self.remedy.signed(Sign("edge"))
-        refused = result.reason == "refused" and self.container.running and self.container.started
-        if refused and not self.remedy.busy and (self._edge is None or self._edge.done()) and self._at_address(slot):
-            self.watch.refused()
-            self._edge = asyncio.create_task(self._follow_edge(), name=f"edge {self.container.spec.name}")
-
-    def _at_address(self, slot: Slot) -> bool:
-        address = self.container.spec.address_of(slot.check)
-        return address is not None and address == self.watch.address
-
-    async def _follow_edge(self) -> None:
-        """From a refused probe until the port accepts again: a server that crashed by itself is a new one."""
-        instance = self.container.instance
-        edge = await self.watch.until_accepted()
-        same = self.container.instance == instance and self.container.started and not self.remedy.busy
-        if edge and same and self.watch.known is None:
-            self.seen(Sign("edge"))
-        elif same:
-            await self._ask_runtime()
+        self._edges.note(slot, result)
 
     # -- what the container tells (Life) -------------------------------------------------------------------------------
 
@@ -246,9 +226,10 @@ class Guard:
             return self._changed()  # where a check stands before it has looked is no news
         bump(self.stats.transitions, (str(kind), str(value)))
         last = slot.last if slot.last and self.container.running else failure("gone")  # nothing looked
-        fields = {"type": str(kind), "check": slot.check.name, "to": str(value), "reason": last.reason}
+        reason = {} if initial else {"reason": last.reason}
+        fields = {"type": str(kind), "check": slot.check.name, "to": str(value), **reason}
         level = "warning" if value is Published.FAILURE and not initial else "info"
-        self.tell(f"{kind}.{value.lower()}", fields, level=level, detail=last.detail)
+        self.tell(f"{kind}.{value.lower()}", fields, level=level, detail="" if initial else last.detail)
         hook = self.container.spec.restart.hooks.on_transition
         self.hooks.tell(hook, self.remedy.ledger.order("on_transition", cause_of(self.container, slot)))
         return self._changed()
@@ -271,8 +252,7 @@ class Guard:
         return self.remedy.sentence(slot, now)
 
     def on_kill(self, slot: Slot | None, now: float) -> None:  # noqa: ARG002 - Life's
-        if self._edge is not None:
-            self._edge.cancel()
+        self._edges.stop()
         self.remedy.begin(slot)
         self._changed()
 

@@ -49,7 +49,9 @@ def _of_actions(what: str, before: Mapping[str, Any], agent: Agent) -> Iterator[
 
 def _of_port(agent: Agent, name: str, user: Any) -> Iterator[Note]:
     """A root server has capabilities, the agent has none: the kernel does not tell it whose socket is whose."""
-    (written,) = [one for one in agent.document["containers"] if one["name"] == name]
+    written = next((one for one in agent.document["containers"] if one["name"] == name), None)
+    if written is None:  # its name is a reference that nobody sets here
+        return
     if "port" in (written.get("runtime") or {}).get("process", {}) and str(user or 0) in {"0", "root"}:
         told = f"{name}: as root without capabilities the agent may not see who listens: find it by command_contains"
         yield Note("W-RENDER-PORT", told)

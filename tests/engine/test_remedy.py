@@ -601,6 +601,27 @@ def test_a_server_that_crashes_by_itself_is_seen_by_its_edge() -> None:
     run_virtual(work)
 
 
+def test_a_readiness_port_that_closes_and_opens_again_is_no_restart() -> None:
+    """Only the liveness port tells of the server's life: a server may well stop listening elsewhere for a while."""
+
+    async def work() -> None:
+        server = Server()
+        spec = container(check("readiness", Look(server), period_seconds=2, failure_threshold=1))
+        async with guarded(spec) as ward:
+            virtual_loop().network.open.add(ADDRESS)
+            await at(5)
+            assert ward.view.ready
+            server.stop()
+            virtual_loop().network.open.discard(ADDRESS)
+            await at(15)
+            server.start()
+            virtual_loop().network.open.add(ADDRESS)
+            await at(30)
+            assert (ward.view.instance, ward.view.ready) == (1, True)
+
+    run_virtual(work)
+
+
 def test_the_kubelet_tells_of_a_restart_that_nobody_else_saw() -> None:
     async def work() -> None:
         server = Server()
