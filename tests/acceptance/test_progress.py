@@ -45,7 +45,7 @@ def test_a_busy_worker_is_left_alone_and_a_deadlocked_one_is_taken_out_then_rest
     agent = start_agent(guarded(server))
     agent.await_status("/ready/model", 200, within=30)
     server.await_loaded()
-    assert agent.model()["state"] == "idle"
+    eventually(lambda: agent.model()["state"] == "idle", within=20, what="it rests", story=agent.running.output)
     with Users(f"http://127.0.0.1:{server.port}{mosec.predict}", 16) as users:
         eventually(lambda: agent.model()["state"] == "working", within=20, what="it works", story=server.story)
         always(
@@ -80,6 +80,7 @@ def test_a_deadlock_that_nobody_meets_is_idleness_to_its_metrics(
     agent = start_agent(guarded(server))
     agent.await_status("/ready/model", 200, within=30)
     server.await_loaded()
+    eventually(lambda: agent.model()["state"] == "idle", within=20, what="it rests", story=agent.running.output)
     server.deadlock()
     always(
         lambda: agent.model()["state"] == "idle" and agent.ask("/ready/model") == 200,
