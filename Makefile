@@ -26,7 +26,7 @@ test: $(DEV) ## the whole test suite; what needs Docker, a cluster, promtool or 
 test-unit: $(DEV) ## the tests that need no model server, no container engine and no cluster
 	$(BIN)/python -m pytest -m "not acceptance and not docker and not kube" $(PYTEST_ARGS)
 
-chaos: $(DEV) ## thousands of random lives of an agent in virtual time (10 minutes); CHAOS_LIVES=N for more or less
+chaos: $(DEV) ## thousands of random lives of an agent in virtual time (10 minutes); CHAOS_LIVES=N for more
 	CHAOS_LIVES=$(or $(CHAOS_LIVES),5000) $(BIN)/python -m pytest tests/engine/test_chaos.py $(PYTEST_ARGS)
 
 lint: $(DEV) ## formatting, lint and types

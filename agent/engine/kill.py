@@ -23,7 +23,7 @@ from agent.engine.worker import told_to_leave
 NOTHING_FOUND: Final = (
     "the runtime finds nothing that runs: the server is gone already, or `runtime` does not describe it"
 )
-AGENT_LEFT: Final = "the agent was told to leave before the action"
+AGENT_LEFT: Final = "the agent was told to leave before it was over"
 STILL_THERE: Final = "the runtime still tells of the old instance: the action did not end it"
 SLACK_SECONDS: Final = 1.0  # of what bounds itself as it should
 LOOK_SECONDS: Final = 1.0  # how often a hold looks whether the old instance is gone, and what the rules are now
