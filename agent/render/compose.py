@@ -7,7 +7,7 @@ from agent.config.hosts import is_loopback
 from agent.render.document import Agent
 from agent.render.options import RenderError, Settings
 from agent.render.servers import Server
-from agent.render.sidecar import ARGUMENTS, NAME, PORT_VARIABLE, serves
+from agent.render.sidecar import ARGUMENTS, GPUS, NAME, PORT_VARIABLE, serves
 from agent.render.yaml_text import Path, to_yaml
 
 CONFIG_VARIABLE: Final = "HEALTH_AGENT_CONFIG"
@@ -129,7 +129,7 @@ def _environment(agent: Agent) -> dict[str, str]:
     """The configuration in a variable, which works with every Compose; its own `$` are doubled."""
     text = to_yaml(agent.document).replace("$", "$$")
     told = {name: f"${{{name}}}" if needed else f"${{{name}:-}}" for name, needed in agent.variables.items()}
-    return {**told, PORT_VARIABLE: str(agent.port), CONFIG_VARIABLE: text}
+    return {**told, **(GPUS if agent.gpus else {}), PORT_VARIABLE: str(agent.port), CONFIG_VARIABLE: text}
 
 
 def _share_processes(

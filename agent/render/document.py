@@ -68,6 +68,11 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
         named = {one["name"] for one in self.document["containers"] if kind in (one.get("runtime") or {})}
         return [one for one in self.config.containers if one.name in named]
 
+    @property
+    def gpus(self) -> bool:
+        """Whether a check asks the GPUs' driver."""
+        return any(check.method == "gpu" for one in self.config.containers for check in one.checks())
+
     def runs_inside(self) -> list[Container]:
         """The containers in which commands are to run."""
         return [
@@ -75,6 +80,13 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
             for one in self.config.containers
             if any(check.method == "exec" and check.options.in_ == "container" for check in one.checks())
         ]
+
+
+def acts(container: Container) -> dict[str, Any]:
+    """Every action that may be taken, the steps of an escalation too, by name."""
+    restart = container.restart
+    steps = {step.action_name: step.action for step in restart.escalations}
+    return {**steps, restart.action_name: restart.action}
 
 
 def agent_of(loaded: Loaded) -> Agent:

@@ -10,7 +10,7 @@ from agent.core.model import CheckType
 from agent.render.document import Agent
 from agent.render.options import RenderError, Settings
 from agent.render.servers import Server
-from agent.render.sidecar import ARGUMENTS, NAME, PORT_VARIABLE, is_agent
+from agent.render.sidecar import ARGUMENTS, GPUS, NAME, PORT_VARIABLE, is_agent
 from agent.render.windows import Window, windows
 from agent.render.yaml_text import Plain, to_flow, to_yaml
 
@@ -82,7 +82,7 @@ def _inject(
 
 def variables(agent: Agent) -> dict[str, str]:
     """The agent's configuration as variables: one by one where that says it all, else the document in one of them."""
-    found = {PORT_VARIABLE: str(agent.port)}
+    found = {**(GPUS if agent.gpus else {}), PORT_VARIABLE: str(agent.port)}
     containers = agent.document["containers"]
     if len(containers) > 1 or agent.document.keys() != {"containers"} or containers[0].keys() - {*_BLOCKS, *_SCALARS}:
         return {**found, CONFIG_VARIABLE: _text(agent.document)}

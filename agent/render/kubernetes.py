@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agent.core.model import CheckType
 from agent.render import rights
-from agent.render.document import Agent
+from agent.render.document import Agent, acts
 from agent.render.manifest import containers_of, name_of, pod_of, template_of, user_of
 from agent.render.options import RenderError, Settings
 from agent.render.sidecar import CONFIG_FOLDER, NAME, is_agent, sidecar, volumes
@@ -138,7 +138,7 @@ def _user(pod: Mapping[str, Any], agent: Agent) -> int | None:
     """The uid that the agent must share with a server to signal it; images run as root where nothing else is said."""
     for container in containers_of(pod):
         spec = agent.container(str(container.get("name")))
-        if spec is not None and spec.restart.action_name == "signal":
+        if spec is not None and "signal" in acts(spec):
             return user_of(pod, container) or 0
     return None
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.render.document import Agent
+from agent.render.document import Agent, acts
 from agent.render.manifest import containers_of, name_of, owner_of, pod_of, user_of
 from agent.render.options import Note
 from agent.render.sidecar import secret_variables
@@ -39,7 +39,7 @@ def _of_actions(what: str, before: Mapping[str, Any], agent: Agent) -> Iterator[
         if one.liveness and action not in RESTARTED_BY_PLATFORM:
             yield Note("W-RENDER-LIVENESS", f"{what}: {one.name} has no livenessProbe: its restart is left to {action}")
         yield from _of_port(agent, one.name, users.get(one.name))
-        if action == "signal" and users.get(one.name) is None:
+        if "signal" in acts(one) and users.get(one.name) is None:
             yield Note(
                 "W-RENDER-USER",
                 f"{what}: a signal needs the server's own user, and {one.name} does not say which: the agent runs as "
@@ -82,5 +82,11 @@ def of_eas(agent: Agent) -> Iterator[Note]:
 
 
 def _of_files(agent: Agent, where: str) -> Iterator[Note]:
+    if agent.gpus:
+        yield Note(
+            "W-RENDER-GPU",
+            "the agent sees GPUs where NVIDIA's container runtime heeds NVIDIA_VISIBLE_DEVICES, and then all of the "
+            "machine: name the server's under gpu.devices",
+        )
     for path in agent.files:
         yield Note("W-RENDER-FILE", f"the agent reads {path}: add it to {where}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agent.render.document import Agent
+from agent.render.document import Agent, acts
 
 _OF_ACTION: Final = {"evict": ("pods/eviction", ["create"]), "delete": ("pods", ["get", "delete"])}
 
@@ -19,8 +19,9 @@ def rules(agent: Agent) -> list[dict[str, Any]]:
     if agent.runs_inside():
         wanted["pods/exec"] = ["get", "create"]  # a websocket begins with a GET; 1.35 asks for create as well
     for container in agent.config.containers:
-        if container.restart.action_name == "kubernetes":
-            resource, verbs = _OF_ACTION[container.restart.action.method]
+        action = acts(container).get("kubernetes")
+        if action is not None:
+            resource, verbs = _OF_ACTION[action.method]
             wanted[resource] = verbs
     return [{"apiGroups": [""], "resources": [resource], "verbs": verbs} for resource, verbs in wanted.items()]
 

@@ -13,6 +13,8 @@ CONFIG_VOLUME: Final = "health-agent-config"
 TOKEN_VOLUME: Final = "health-agent-token"  # noqa: S105  (a volume's name)
 TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 ARGUMENTS: Final = ("run", "--serve-on-config-error")
+GPUS: Final = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+"""What NVIDIA's container runtime needs to show a container the driver; a device of its own the agent must not take."""
 
 _DOWNWARD: Final = {
     "POD_IP": "status.podIP",
@@ -83,6 +85,7 @@ def _environment(agent: Agent, secret: str) -> list[dict[str, Any]]:
     if agent.runtimes("kubernetes") and "POD_NAME" not in told:
         told.append("POD_NAME")
     found += [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": _DOWNWARD[name]}}} for name in told]
+    found += [{"name": name, "value": value} for name, value in GPUS.items() if agent.gpus]
     for name in secret_variables(agent):
         # Optional: without it the agent says that its configuration is wrong, and the server runs all the same.
         found.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}})

@@ -128,6 +128,19 @@ def test_only_what_needs_rights_has_them_and_only_the_agent_holds_the_token(helm
     assert holders == ["health-agent"]
 
 
+def test_a_right_is_there_for_a_later_step_too(helm: str) -> None:
+    steps = '[{"after":3,"action":{"kubernetes":{}}},{"after":3,"action":{"kubernetes":{"method":"delete"}}}]'
+    action = ["--set-json", 'checks.restart.action={"none":{}}', "--set-json", f"checks.restart.escalate={steps}"]
+    rules = of_kind("Role", templated(helm, "evict", *action, "--set-json", "checks.restart.action.kubernetes=null"))[
+        "rules"
+    ]
+    assert [(rule["resources"], rule["verbs"]) for rule in rules] == [
+        (["pods"], ["get", "delete"]),
+        (["pods/exec"], ["get", "create"]),
+        (["pods/eviction"], ["create"]),
+    ]
+
+
 def test_every_switch_reaches_its_object(helm: str) -> None:
     documents = templated(helm, "everything")
     assert sorted(document["kind"] for document in documents) == [

@@ -266,6 +266,23 @@ containers:
     assert str(note) == "W-RENDER-FILE: the agent reads /etc/tls/ca.pem: add it to a volume of the agent's container"
 
 
+def test_a_gpu_check_asks_the_runtime_for_the_driver_and_takes_no_device() -> None:
+    over = "containers: [{name: model, liveness_check: [{http_get: {path: /health}}, {gpu: {}}]}]"
+    made = rendered("kubernetes", DEPLOYMENT, over)
+    agent = named("health-agent", pod(made)["initContainers"])
+    assert named("NVIDIA_DRIVER_CAPABILITIES", agent["env"])["value"] == "utility"
+    assert "nvidia.com/gpu" not in str(agent["resources"])
+    assert told(made) == ["W-RENDER-GPU"]
+
+
+def test_a_preset_is_spelled_out_since_the_windows_follow_from_its_numbers() -> None:
+    made = rendered("kubernetes", "containers: [{name: model, preset: vllm}]", server_images={"": "vllm/vllm-openai"})
+    native = "containers: [{name: model, preset: vllm}]"
+    assert agent_config(made).containers == loaded(native).config.containers
+    assert pod(made)["containers"][0]["startupProbe"]["failureThreshold"] == 371  # (359 * 5 + 60) / 5
+    assert "failure_threshold: 360" in of_kind("ConfigMap", made)["data"]["config.yaml"]
+
+
 def test_the_listeners_port_can_be_another() -> None:
     made = rendered("kubernetes", DEPLOYMENT, port=9900)
     agent = named("health-agent", pod(made)["initContainers"])

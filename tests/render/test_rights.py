@@ -74,6 +74,19 @@ def test_an_eviction_may_read_pods_and_evict_them_and_nothing_else(method: str, 
     assert "livenessProbe" not in named("model", pod(made)["containers"])  # one of the two restarts it, not both
 
 
+def test_a_right_is_there_for_a_later_step_too() -> None:
+    """Restarts by the kubelet first, and an eviction where they do not help."""
+    over = """\
+containers:
+  - name: model
+    runtime: {kubernetes: {}}
+    restart: {escalate: {after: 3, action: {kubernetes: {}}}}
+"""
+    made = rendered("kubernetes", DEPLOYMENT, over)
+    assert [rule["resources"] for rule in of_kind("Role", made)["rules"]] == [["pods"], ["pods/eviction"]]
+    assert "livenessProbe" in named("model", pod(made)["containers"])
+
+
 def test_a_lone_pod_is_all_that_its_agent_may_touch() -> None:
     template = yaml.safe_load(EXEC)["spec"]["template"]
     document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "llm"}, "spec": template["spec"]}
