@@ -40,7 +40,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     ``type`` is pre_restart, post_restart, on_transition, on_give_up or action. ``runtime`` is the container's Runtime
     struct or None, and ``identity`` what that called the instance which is to go, so that no successor is hit;
-    ``grace_seconds`` is how long a signalled process may take to leave before SIGKILL.
+    ``grace_seconds`` is how long a signalled process may take to leave before SIGKILL. ``remembers``: the agent has a
+    state file, and finds its budget again should the action end it too.
     """
 
     type: str
@@ -53,6 +54,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Any = None
     identity: str = ""
     grace_seconds: float = 30.0
+    remembers: bool = True
 
     def document(self) -> dict[str, str]:
         """The JSON that hooks and exec actions read on standard input, and webhooks get as their body."""

@@ -1,12 +1,21 @@
 """Signals the server's process, and kills it when it has not left within the grace."""
 
+import logging
 import signal
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
 
 from agent.actions import ActionError, Order
+
+APART: Final = (
+    "the agent lives in the pid namespace of the server's own container and ends with it; an engine does not always "
+    "start it again: have both join the namespace of a third container that only sleeps (pid: service:NAME), or the "
+    "server the agent's"
+)
+
+log = logging.getLogger(__name__)
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -26,6 +35,10 @@ class Signal(msgspec.Struct, frozen=True):
         if number is None or order.runtime is None:
             raise ActionError("signal needs a signal's name and runtime.process")
         try:
+            if await order.runtime.takes_the_agent_along(order.identity):
+                log.warning("restart.takes_the_agent_along", extra={"container": order.container, "detail": APART})
+                if not order.remembers:
+                    raise ActionError(f"needs state_file, or the agent forgets that it has restarted; {APART}")
             await order.runtime.stop(number, order.grace_seconds, order.identity)
         except OSError as problem:
             raise ActionError(problem.strerror or str(problem)) from problem

@@ -159,7 +159,7 @@ class Agent:
     def _guard(self, spec: Any) -> Guard:
         return Guard(
             spec, bus=self.bus, pulse=self.pulse, lateness=self.lateness, clock=asyncio.get_running_loop().time,
-            save=self.save, leave=self.leave, redact=self.redact,
+            save=self.save, leave=self.leave, redact=self.redact, remembers=self.state_file.path is not None,
         )  # fmt: skip
 
     def _guard_of(self, name: str) -> Guard | None:

@@ -50,10 +50,11 @@ class Guard:
         save: Callable[[], Any],
         leave: Callable[[int], None],
         redact: Callable[[str], str],
+        remembers: bool = True,
     ) -> None:
         self.clock = clock
         self.bus, self.pulse, self.lateness = bus, pulse, lateness
-        self.save, self.leave, self.redact = save, leave, redact
+        self.save, self.leave, self.redact, self.remembers = save, leave, redact, remembers
         self.agent_started_at = clock()
         self.container = Container(spec, self)
         self.watch = Watch(spec.name, liveness_address(spec), spec.runtime)

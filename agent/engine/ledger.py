@@ -250,6 +250,7 @@ class Ledger:
             runtime=container.spec.runtime,
             identity=self.around.watch.known.identity if self.around.watch.known else "",
             grace_seconds=grace,
+            remembers=self.around.remembers,
         )
 
     async def hook(self, name: str, cause: Cause, record: Record) -> None:

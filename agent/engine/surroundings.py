@@ -25,6 +25,7 @@ class Surroundings(Protocol):
     dependencies: Dependencies
     maintenance: Maintenance
     agent_started_at: float
+    remembers: bool  # the agent has a state file
 
     def clock(self) -> float:
         """Seconds on the engine's clock."""

@@ -55,6 +55,14 @@ def ends_with_another() -> bool:
     return _first() != 1 and _text("/proc/1/cgroup") != _text("/proc/self/cgroup")
 
 
+def dies_with(pid: int) -> bool:
+    """Whether the agent ends when ``pid``'s container does, whose pid namespace it lives in. Blocking.
+
+    In a namespace that a third container owns, one that sleeps, neither the server nor the agent is in its cgroup.
+    """
+    return ends_with_another() and _text("/proc/1/cgroup") == _text(f"/proc/{pid}/cgroup")
+
+
 def cgroup_of(text: str) -> str:
     """The innermost container that /proc/self/cgroup names."""
     found = [match for line in text.splitlines() for match in _ID.findall(line)]

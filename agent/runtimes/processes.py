@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.settings import Port
-from agent.runtimes import Instance, command, proc
+from agent.runtimes import Instance, command, own, proc
 from agent.runtimes.aside import aside
 from agent.runtimes.choice import PAUSES, Candidate, alone, choose
 from agent.runtimes.stopping import stop
@@ -44,6 +44,11 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     async def instance(self) -> Instance | None:
         found = await self.found()
         return None if found is None else _instance(found)
+
+    async def takes_the_agent_along(self, identity: str) -> bool:
+        """Whether the agent ends with this instance: it lives in the pid namespace of the server's own container."""
+        target = _identified(identity)
+        return target is not None and await aside(self, partial(own.dies_with, target[0]))
 
     async def stop(self, signum: int, grace_seconds: float, identity: str = "") -> None:
         """End the instance ``identity``, or the one that runs now: signal, grace, SIGKILL, and gone.

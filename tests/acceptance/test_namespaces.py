@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.engine import BASE, docker, inspect, log
 from tests.acceptance.processes import eventually
+from tests.containers import Containers
 
 pytestmark = pytest.mark.docker
 
@@ -74,3 +75,62 @@ def test_a_server_in_the_agents_network_may_come_and_go(start: Start, image: str
     eventually(lambda: answers(agent, "--ready"), within=20, what="ready again", story=lambda: log(agent))
     assert "agent.stranded" not in log(agent)
     assert inspect(agent, ".RestartCount") == 0
+
+
+def test_an_agent_in_the_servers_own_pid_namespace_refuses_to_forget(containers: Containers, image: str) -> None:
+    """Surprise 2: a signal to the server would end the agent too, and its budget with it; the remedy is named."""
+    server = containers.run("--network", "bridge", command=SERVER)
+    failing = {"tcp_socket": {"port": 1}, "period_seconds": 0.5, "failure_threshold": 2}
+    told = document(
+        runtime={"process": {"command_contains": "http.server"}},
+        liveness_check=failing,
+        restart={"action": {"signal": {}}, "grace_period_seconds": 1},
+    )
+    agent = containers.run(
+        *("--pid", f"container:{server}", "--network", "bridge", "--user", "0"),
+        *("--env", f"HEALTH_AGENT_CONFIG={told}"),
+        image=image,
+        command=(),
+    )
+    eventually(lambda: "needs state_file" in log(agent), within=30, what="it refuses", story=lambda: log(agent))
+    assert "third container" in log(agent)
+    assert inspect(server, ".State.Running")
+    assert inspect(server, ".RestartCount") == 0
+
+
+def test_in_a_third_containers_pid_namespace_each_ends_alone_and_the_budget_is_kept(
+    containers: Containers, image: str
+) -> None:
+    """The remedy of surprise 2: the server is signalled and comes back, and so does an agent that is killed."""
+    third = containers.run("--init", "--entrypoint", "sleep", image=image, command=("300",))
+    shared = ("--pid", f"container:{third}", "--restart", "always")
+    server = containers.run(*shared, "--network", "bridge", command=SERVER)
+    sick = {"exec": {"command": ["test", "!", "-e", "/tmp/sick"]}, "period_seconds": 0.5, "failure_threshold": 2}
+    told = json.dumps(
+        {
+            "state_file": "/var/lib/health-agent/state.json",
+            "containers": [
+                {
+                    "name": "model",
+                    "port": 8000,
+                    "runtime": {"process": {"command_contains": "http.server"}},
+                    "liveness_check": sick,
+                    "restart": {"action": {"signal": {}}, "grace_period_seconds": 1},
+                }
+            ],
+        }
+    )
+    agent = containers.run(
+        *shared, "--network", "bridge", "--user", "0", "--volume", "/var/lib/health-agent",
+        "--env", f"HEALTH_AGENT_CONFIG={told}", image=image, command=(),
+    )  # fmt: skip
+    eventually(lambda: answers(agent, "--live"), within=20, what="it runs", story=lambda: log(agent))
+    docker("exec", agent, "touch", "/tmp/sick")
+    eventually(lambda: inspect(server, ".RestartCount") == 1, within=30, what="restarted", story=lambda: log(agent))
+    docker("exec", agent, "rm", "/tmp/sick")
+    docker("kill", agent)
+    docker("start", agent)
+    eventually(lambda: answers(agent, "--live"), within=20, what="it runs again", story=lambda: log(agent))
+    status = docker("exec", agent, "health-agent", "status", "--format", "json")
+    assert json.loads(status)["containers"][0]["budget_remaining"] == 4
+    assert inspect(server, ".RestartCount") == 1
