@@ -130,7 +130,7 @@ class _Conversion:
         check = self.decoder.struct(node, EasCheck)
         if check is INVALID:
             return node.like(None)
-        methods = [key for key in node.value if key in _METHODS]
+        methods = [key for key in node.value if key in _METHODS and node.value[key].value is not None]
         if len(methods) != 1 and len(self.decoder.problems) == before:
             found = f"{len(methods)} methods, {' and '.join(methods)}" if methods else "no method"
             self.decoder.report(node, f"{found}: exactly one is needed, of {', '.join(_METHODS)}")
@@ -143,7 +143,7 @@ class _Conversion:
         return self._native(node, kind, check, methods[0])
 
     def _native(self, node: Node, kind: CheckType, check: EasCheck, method: str) -> Node:
-        native = dict(node.value)
+        native = {key: child for key, child in node.value.items() if key == method or key not in _METHODS}
         if method == "exec":
             place = node.value[method]
             inside = Node(self.exec_in, place.file, place.line, below(place.path, "in"), self.exec_in, "quoted")
