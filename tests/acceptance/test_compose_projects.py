@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from agent.config.compose_files import BLOCK
+from tests.acceptance.engine import BASE, ROOT, docker, inspect, log
 from tests.acceptance.processes import always, eventually, free_port
-from tests.containers import BASE, ROOT, SOCKET, compose, docker, inspect, logs
+from tests.containers import SOCKET, compose
 
 pytestmark = pytest.mark.docker
 
@@ -85,7 +86,7 @@ class Project:
         return bool(self.model().get("ready"))
 
     def story(self) -> str:
-        return logs(self.container("health-agent"))[-4000:]
+        return log(self.container("health-agent"))[-4000:]
 
 
 def quicken(container: dict[str, Any]) -> None:
