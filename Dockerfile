@@ -3,9 +3,9 @@ FROM python:3.12-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv --without-pip /opt/health-agent
-# The dependencies first, with those of the extras `docker` and `grpc`: this layer is kept until pyproject.toml changes.
+# The dependencies first, with those of the extras `docker`, `gpu` and `grpc`: this layer is kept until pyproject.toml changes.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['docker'], *p['optional-dependencies']['grpc'], sep='\n')" > /tmp/requirements.txt \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *(one for extra in ('docker', 'gpu', 'grpc') for one in p['optional-dependencies'][extra]), sep='\n')" > /tmp/requirements.txt \
  && pip --python /opt/health-agent/bin/python install --no-compile -r /tmp/requirements.txt
 COPY README.md LICENSE ./
 COPY agent agent

@@ -99,8 +99,9 @@ def exec_nowhere(drafts: Sequence[Draft], runtime: Choice | None) -> list[Proble
             draft.choice.node.file,
             draft.choice.node.line,
             draft.choice.node.path,
-            "nothing here can run a command in the container: run it in the agent's own with --exec-in agent "
-            "(HEALTH_AGENT_EXEC_IN=agent, or `in: agent`), or use http_get or tcp_socket",
+            "nothing here can run a command in the container: give it a runtime that can (docker, kubernetes), run it "
+            "in the agent's own with --exec-in agent (HEALTH_AGENT_EXEC_IN=agent, or `in: agent`), or use http_get or "
+            "tcp_socket",
             "W-EXEC-NOWHERE",
         )
         for draft in drafts
