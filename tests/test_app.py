@@ -1,5 +1,6 @@
 """The agent as a process: reload, shutdown order, a configuration that can't be used, a port that is taken."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from agent.app.reloading import Known, Reloader
 from tests.acceptance.agents import COMMAND, Agent
 from tests.acceptance.processes import always, eventually, free_port
 
@@ -242,3 +244,25 @@ def test_the_exit_action_leaves_in_order_with_its_code(home: Path) -> None:
     remembered = json.loads((home / "state.json").read_text())["containers"]["model"]
     assert len(remembered["spent"]) == 1
     assert remembered["hold"] is None
+
+
+async def test_a_file_that_changed_while_the_agent_started_is_read_again(tmp_path: Path) -> None:
+    """Between the first reading and the first look at the files: nothing later would tell of it."""
+    file = tmp_path / "config.yaml"
+    file.write_text("containers: [{name: one, port: 1}]")
+    known = Known.of([str(file)])
+    file.write_text("containers: [{name: two, port: 1}]")
+    reloaded = asyncio.Event()
+
+    class Noting(Reloader):
+        async def reload(self) -> list[str]:
+            reloaded.set()
+            return []
+
+    reloader = Noting.__new__(Noting)
+    task = asyncio.create_task(reloader.follow(known))
+    try:
+        await asyncio.wait_for(reloaded.wait(), 5)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.app.agent import Agent
 from agent.app.orders import Orders
-from agent.app.reloading import Reloader
+from agent.app.reloading import Known, Reloader
 from agent.config import ConfigError, Loaded, Options, find_sources, listen_port_hint, load
 from agent.core.redact import redactor
 from agent.core.settings import Config, Log, Server
@@ -41,6 +41,7 @@ def run(
         return loaded
 
     loaded, problems = None, []
+    known = Known.of(source.path for source in sources if source.path) if watch_config else None
     try:
         loaded = read()
     except ConfigError as wrong:
@@ -58,14 +59,14 @@ def run(
     try:
         for problem in problems:
             log.error("config.invalid", extra={"detail": str(problem)})
-        files = loaded.files if loaded else [s.path for s in sources if s.path]
-        return asyncio.run(_serve(settings, output, read, files if watch_config else [], config_error=loaded is None))
+        watched = None if known is None else known.also(loaded.files if loaded else ())
+        return asyncio.run(_serve(settings, output, read, watched, config_error=loaded is None))
     finally:
         output.stop()
 
 
 async def _serve(
-    config: Config, output: Output, read: Callable[[], Loaded], followed: Sequence[str], *, config_error: bool
+    config: Config, output: Output, read: Callable[[], Loaded], watched: Known | None, *, config_error: bool
 ) -> int:
     agent = Agent(config, config_error=config_error)
     agent.bus.subscribe(output.tell)
@@ -81,8 +82,8 @@ async def _serve(
         log.error("agent.failed", extra={"detail": str(problem)})  # noqa: TRY400 - the message names the remedy
         await _close(operators)
         return 1
-    if followed:
-        tasks.add(asyncio.create_task(reloader.follow(followed), name="watch-config"))
+    if watched is not None:
+        tasks.add(asyncio.create_task(reloader.follow(watched), name="watch-config"))
     await agent.serve_until_told()
     for task in tuple(tasks):
         task.cancel()

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
+
+import msgspec
 
 from agent.app.agent import Agent
 from agent.config import ConfigError, Loaded
@@ -14,6 +16,23 @@ from agent.log import Output
 WATCH_CONFIG_SECONDS: Final = 2.0
 
 log = logging.getLogger(__name__)
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What files held just before they were read (`agent.config.reload.fingerprint`), and what they include."""
+
+    files: tuple[str, ...]
+    digest: str
+    included: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, files: Iterable[str]) -> "Known":
+        """Now; blocking."""
+        names = tuple(files)
+        return cls(names, fingerprint(names))
+
+    def also(self, included: Iterable[str]) -> "Known":
+        return Known(self.files, self.digest, tuple(included))
 
 
 class Reloader:
@@ -51,9 +70,15 @@ class Reloader:
         log.info("config.reloaded", extra={"containers": list(agent.guards)})
         return []
 
-    async def follow(self, files: Sequence[str]) -> None:
-        """Reload whenever the files' content changes; a ConfigMap's swap of links is one such change."""
+    async def follow(self, known: Known) -> None:
+        """Reload whenever the files' content changes; a ConfigMap's swap of links is one such change.
+
+        Also when it has changed since just before the first reading, which may not have seen that.
+        """
+        files = tuple(dict.fromkeys((*known.files, *known.included)))
         last = await asyncio.to_thread(fingerprint, files)
+        if await asyncio.to_thread(fingerprint, known.files) != known.digest:
+            await self.reload()
         while True:
             await asyncio.sleep(WATCH_CONFIG_SECONDS)
             now = await asyncio.to_thread(fingerprint, files)
