@@ -9,6 +9,7 @@ What an action is like is told by class attributes, each with a default, so that
 - ``interrupts`` (True): the container goes out of service first: not ready, drained, `/healthz` 503.
 - ``holds`` (True): a new instance is expected afterwards, and nothing is probed until it is seen.
 - ``needs_runtime`` (""): the runtime that it acts through; configuration refuses it without that one.
+- ``outlives_the_agent`` (False): somebody else carries it out, and goes on where the agent dies meanwhile.
 - ``retries`` (False): as a hook it is tried again when it failed, until it is told or too old.
 - ``needs_state_file`` (False): it ends the agent itself, which must find its budget again.
 - ``caution`` (""): what configuration warns of, as W-ACTION-CAUTION.
@@ -77,6 +78,10 @@ class ActionError(Exception):
     def __init__(self, message: str, *, final: bool = False) -> None:
         super().__init__(message)
         self.final = final
+
+
+class LeftAloneError(ActionError):
+    """Nothing is done, and nothing is to be done: what is down was taken down by a human, who will start it again."""
 
 
 class ExitRequested(Exception):  # noqa: N818 - it is no error: the agent is to leave, in order, with this status

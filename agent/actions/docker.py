@@ -1,11 +1,12 @@
 """Has the Docker Engine restart the server's container: stop within the grace, kill, start."""
 
+import errno
 import logging
 from typing import ClassVar, Final
 
 import msgspec
 
-from agent.actions import ActionError, Order
+from agent.actions import ActionError, LeftAloneError, Order
 from agent.runtimes.own import ends_with_another
 
 _ENDS_TOO: Final = (
@@ -21,6 +22,7 @@ class DockerRestart(msgspec.Struct, frozen=True):
     """Restarts the container of runtime.docker alone: never the agent's own, nor one that was stopped by hand."""
 
     needs_runtime: ClassVar[str] = "docker"
+    outlives_the_agent: ClassVar[bool] = True  # the engine goes on with it
 
     @property
     def needs_state_file(self) -> bool:
@@ -41,4 +43,6 @@ class DockerRestart(msgspec.Struct, frozen=True):
         try:
             await order.runtime.restart(order.grace_seconds, order.identity, tell)
         except OSError as problem:
+            if problem.errno == errno.ECANCELED:
+                raise LeftAloneError(problem.strerror or str(problem)) from problem
             raise ActionError(problem.strerror or str(problem)) from problem

@@ -28,6 +28,7 @@ class KubernetesAction(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
 
     needs_runtime: ClassVar[str] = "kubernetes"
+    outlives_the_agent: ClassVar[bool] = True  # the cluster goes on with it
 
     async def act(self, order: Order) -> None:
         if order.runtime is None:

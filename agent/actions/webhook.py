@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from agent import __version__
 from agent.actions import ActionError, Order
+from agent.runtimes.secrets import remember
 
 SIGNATURE: Final = "X-Health-Agent-Signature"
 TRY_AGAIN: Final = frozenset({408, 425, 429})
@@ -134,4 +135,4 @@ def _secret(path: str | None) -> str:
         raise ActionError(f"{path} can't be read: {problem.strerror}") from problem
     if not text:
         raise ActionError(f"{path} is empty")
-    return text
+    return remember(text)

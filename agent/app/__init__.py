@@ -13,6 +13,7 @@ from agent.config import ConfigError, Loaded, Options, find_sources, listen_port
 from agent.core.redact import redactor
 from agent.core.settings import Config, Log, Server
 from agent.log import Output, start
+from agent.runtimes import secrets
 from agent.server import admin
 from agent.server.listen import ListenError
 
@@ -55,7 +56,8 @@ def run(
     settings = loaded.config if loaded else Config(
         containers=(), server=Server(port=listen_port_hint(sources, environ)), log=Log()
     )  # fmt: skip
-    output = start(settings.log, redactor(settings.secrets))
+    expanded = redactor(settings.secrets)
+    output = start(settings.log, lambda text: secrets.blotted(expanded(text)))
     try:
         for problem in problems:
             log.error("config.invalid", extra={"detail": str(problem)})

@@ -20,6 +20,7 @@ from agent.engine.pulse import Pulse
 from agent.engine.statefile import Memory, StateFile
 from agent.engine.stats import LATENESS_BUCKETS, CheckStats, ContainerStats, Histogram
 from agent.engine.throttle import Throttle
+from agent.runtimes import secrets
 from agent.server.public import Listener
 from agent.server.public import start as listen
 
@@ -196,7 +197,7 @@ class Agent:
         return self.guards[name].asked_startup()
 
     def redact(self, text: str) -> str:
-        return self._redact(text)
+        return secrets.blotted(self._redact(text))
 
     def healthy(self) -> list[str]:
         if self.stopping:

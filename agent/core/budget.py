@@ -22,6 +22,11 @@ def spend(rule: Budget, state: BudgetState, now: float) -> BudgetState:
     return BudgetState((*_within(rule, state, now), now), state.given_up_at)
 
 
+def refund(state: BudgetState) -> BudgetState:
+    """The attempt that was spent last was none."""
+    return BudgetState(state.spent[:-1], state.given_up_at)
+
+
 def begin(state: BudgetState, now: float) -> BudgetState:
     """The attempt that was spent last begins to act: from now on it counts, not from when it was decided.
 

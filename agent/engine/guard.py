@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from agent.actions import Order
 from agent.core import instance as signs
 from agent.core.instance import Asks, Edge
@@ -232,7 +234,9 @@ class Guard:
         level = "warning" if value is Published.FAILURE and not initial else "info"
         self.tell(f"{kind}.{value.lower()}", fields, level=level, detail="" if initial else last.detail)
         hook = self.container.spec.restart.hooks.on_transition
-        self.hooks.tell(hook, self.remedy.ledger.order("on_transition", cause_of(self.container, slot)))
+        cause = cause_of(self.container, slot)
+        cause = msgspec.structs.replace(cause, reason="") if initial else cause
+        self.hooks.tell(hook, self.remedy.ledger.order("on_transition", cause))
         return self._changed()
 
     def on_status(self, name: str, value: bool, now: float) -> None:
@@ -242,7 +246,8 @@ class Guard:
         elif value and self._ready_instance != self.container.instance:
             self._ready_instance = self.container.instance
             self.stats.time_to_ready = now - self.container.started_at
-        if value or self._begun:  # before the first instance, false is no news
+        left_alone = name == "ready" and value and self.remedy.ledger.given_up
+        if (value or self._begun) and not left_alone:  # before the first instance, false is no news
             self.tell(f"container.{name}" if value else f"container.not_{name}", {"type": name, "to": value})
         self._changed()
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from agent.actions import ExitRequested
+from agent.actions import ExitRequested, LeftAloneError
 from agent.core.brakes import Why
 from agent.core.settings import Restart
 from agent.core.verdict import Record, Step
@@ -60,6 +60,7 @@ class Kill:
         self.record: Record | None = None
         self._before = (ledger.backoff, ledger.streak)
         self.over = False
+        self.left_alone = False
 
     @property
     def rule(self) -> Restart:
@@ -197,6 +198,8 @@ class Kill:
         if problem is None:
             self.hold = replace(self.hold, acted_at=self.around.clock())
             return True
+        if isinstance(problem, LeftAloneError):
+            return self._leave_alone(problem)
         self.hold = None
         if isinstance(problem, ExitRequested):
             self.ledger.close(record, "succeeded")
@@ -206,6 +209,22 @@ class Kill:
         self.ledger.note(record, problem)
         self.ledger.close(record, "failed")
         return False
+
+    def _leave_alone(self, problem: LeftAloneError) -> bool:
+        """Somebody took it down: no attempt of ours, and whoever did will start it again, whenever that is."""
+        assert self.hold is not None  # noqa: S101 - set before the action
+        self.left_alone = True
+        self.hold = replace(self.hold, acted_at=self.around.clock())
+        self._did_not_act()
+        self.ledger.refund()
+        self.ledger.note(self._opened, problem)
+        self.close("withdrawn")
+        return True
+
+    @property
+    def _expects_nobody(self) -> bool:
+        """No new instance is due: policy Never, which a reload may change, or a human's doing."""
+        return self.left_alone or self.rule.policy == "Never"
 
     def _did_not_act(self) -> None:
         """What was saved for the case of a crash is not so, or not so yet."""
@@ -233,7 +252,7 @@ class Kill:
         assert self.hold is not None  # noqa: S101 - the action has just set it, or the state file held it
         acted_at = self.around.clock() if self.hold.acted_at is None else self.hold.acted_at
         self.hold = replace(self.hold, acted_at=acted_at)  # for the next process this is no doubt any more
-        if self.rule.policy == "Never":
+        if self._expects_nobody:
             if not record.outcome:
                 self.ledger.close(record, "succeeded", again=again)
             self.step, self.requested = "", False
@@ -256,7 +275,7 @@ class Kill:
             if self.step == "gone" and self.around.watch.absent:
                 self.step = "hold"
                 self.ledger.tell("restart.gone", record, "gone")
-            never = self.rule.policy == "Never"  # a reload may change it
+            never = self._expects_nobody
             left = acted_at + self.rule.assumed_after - self.around.clock()
             if left <= 0 and not never:
                 return None
@@ -280,10 +299,11 @@ class Kill:
         """The action failed and may not be tried again: the same instance is probed on, and nobody acts."""
         self.clear()
         container, now = self.around.container, self.around.clock()
-        container.resume(now)
         slot = container.slot(self.cause.check)
-        if why and slot is not None:
+        if why and slot is not None:  # before it is looked at again: who has given up is not ready
             self.ledger.suppress(self.cause, why, now)
+        container.resume(now)
+        if why and slot is not None:
             container.wanted = slot
         await self.around.save()
 

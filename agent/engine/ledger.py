@@ -165,6 +165,10 @@ class Ledger:
         self.past.restarted()
         return self._record(self.rule.action_name, cause)
 
+    def refund(self) -> None:
+        """The attempt was none: nothing was to be done."""
+        self.budget = budget.refund(self.budget)
+
     def begin(self) -> None:
         """The attempt begins to act."""
         self.budget = budget.begin(self.budget, self.around.clock())

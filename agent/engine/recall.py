@@ -48,7 +48,7 @@ def take_up(guard: "Guard", memory: Memory, known: Instance | None) -> Hold | No
     ledger.past.restore(memory.spared)
     container.instance = memory.instance
     same = known is not None and known.identity == memory.identity
-    goes_on = hold is not None and (known is None or (same and hold.acted_at is not None))
+    goes_on = hold is not None and (known is None or (same and (hold.acted_at is not None or _acts_on(guard, hold))))
     if goes_on and known is None and memory.identity and guard.watch.runtime is not None:
         guard.watch.known = Instance(memory.identity)
     if same and memory.started and not goes_on:
@@ -74,6 +74,16 @@ def settle(guard: "Guard", memory: Memory, known: Instance | None, hold: Hold | 
         ledger.restore(memory.restarts, "succeeded", "the new instance came while the agent was away")
     else:
         ledger.restore(memory.restarts, "failed", "the agent ended during the action, and the same instance runs")
+
+
+def _acts_on(guard: "Guard", hold: Hold) -> bool:
+    """Whether an action that another party carries out may still be at it, with nobody to hear of its end."""
+    rule = guard.container.spec.restart
+    longest = max((c.termination_grace_period_seconds or 0.0 for c in guard.container.spec.checks()), default=0.0)
+    seconds = rule.action_timeout_seconds + max(rule.grace_period_seconds, longest)
+    actions = {rule.action_name: rule.action, **{step.action_name: step.action for step in rule.escalations}}
+    outlives = getattr(actions.get(hold.action), "outlives_the_agent", False)
+    return bool(outlives) and guard.clock() < hold.since + seconds
 
 
 def _is_another(memory: Memory, known: Instance | None) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from agent.core.model import Published
 from agent.core.verdict import BEFORE_ACTION, Phase, Step, phase_of
 from agent.engine import ways
 from agent.engine.acting import Acting
@@ -129,8 +130,12 @@ class Remedy:
 
     def stand_down(self) -> None:
         """Maintenance begins: what is asked for is asked no more, and what has not acted yet does not."""
-        if self.around.container.is_asked:
-            self.around.container.withdraw(self.around.clock())
+        container = self.around.container
+        if container.is_asked:
+            slot = container.asked
+            container.withdraw(self.around.clock())
+            if slot is not None and container.published(slot) is Published.FAILURE:
+                self.ledger.suppressed, container.wanted = "maintenance", slot
         elif self.step in BEFORE_ACTION or self.step == "retry":
             self.signed(None)
 

@@ -1,5 +1,6 @@
 """The ways a kill may go, each a sequence of its steps; what the steps do is in `kill`."""
 
+from agent.engine.cause import OPERATOR
 from agent.engine.kill import Kill, holds
 
 
@@ -20,13 +21,20 @@ async def restart(kill: Kill) -> None:
 
 
 async def ask(kill: Kill) -> None:
-    """An action that holds nothing (none): the request stands until somebody came or it is no longer needed."""
+    """An action that holds nothing (none): the request stands until somebody came or it is no longer needed.
+
+    An operator's has no check whose success would end it: it must not keep a server that is well out of service for
+    ever.
+    """
+    patience = kill.rule.assumed_after if kill.cause.check == OPERATOR else None
     async with kill.looking():
         await kill.prepare()
         await kill.request()
-        sign = await kill.await_sign(None)
+        sign = await kill.await_sign(patience)
     # A new instance that came before anything was asked for is no success of the asking.
     kill.close("succeeded" if sign is not None and kill.requested else "withdrawn")
+    if not kill.signed:  # nobody came
+        kill.around.container.withdraw(kill.around.clock())
     await kill.end(sign)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.model import EXHAUSTED, Result, Target, error, failure, success
-from agent.runtimes import CannotRunError, StillRunningError
+from agent.runtimes import CannotRunError, NotRunningError, StillRunningError
 from agent.runtimes.command import Finished, problems_of, run
 
 
@@ -51,6 +51,8 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True):
         target.in_runtime = True
         try:
             return _judge(await target.runtime.run(self.command, started))
+        except NotRunningError as problem:  # as for the kubelet: a container that does not run has failed
+            return failure("gone", problem.strerror or str(problem))
         except CannotRunError as problem:
             return error("spawn", f"{self.command[0]}: {problem.strerror or problem}")
         except StillRunningError as problem:  # what hangs time and again is the target's failure, run once more or not

@@ -44,6 +44,10 @@ class AbsentError(OSError):
     """The runtime answered: there is no such container. Not the same as one that is there and does not run."""
 
 
+class NotRunningError(OSError):
+    """The runtime answered: the container is not running, or is gone; nothing can be run in it."""
+
+
 class CannotRunError(OSError):
     """A command could not be started in the container: it has no such program, or may not run it."""
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from agent.core.settings import LONGEST_SOCKET
-from agent.runtimes import AbsentError, Ended, Instance, moments, own
+from agent.runtimes import AbsentError, Ended, Instance, NotRunningError, moments, own
 from agent.runtimes.aside import aside
 
 if TYPE_CHECKING:
@@ -116,8 +116,12 @@ class Docker(msgspec.Struct, frozen=True, kw_only=True):
         return _ended_before(seen, events)
 
     async def run(self, argv: Sequence[str], started: Callable[[], None]) -> "Finished":
-        async with self._found() as (_, seen):
-            pass
+        try:
+            seen = await self.inspect()
+        except AbsentError as problem:
+            if self._key() in _known:
+                raise NotRunningError(problem.errno, problem.strerror) from problem
+            raise
         from agent.runtimes.engine_api import commands, leftovers
 
         commands.check_runs(seen)

@@ -66,7 +66,7 @@ def test_a_busy_server_is_left_in_peace_and_a_deadlocked_one_is_found_by_the_can
         )
         server.deadlock()
         eventually(agent.outcomes, within=4 * OVERLOAD, what="the deadlock is found", story=agent.running.output)
-        assert agent.model()["restarts"][0]["check"] == "liveness/canary"
+        assert agent.model()["restarts"][0]["check"] == "canary"
         server.release()
         eventually(lambda: agent.outcomes() == ["succeeded"], within=30, what="restarted", story=agent.running.output)
     agent.await_status("/ready/model", 200, within=30)

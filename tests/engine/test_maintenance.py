@@ -38,6 +38,25 @@ def told(ward: Ward) -> list[str]:
     return [e.name for _, e in ward.said if e.name.startswith("maintenance.")]
 
 
+def test_a_request_that_maintenance_ends_is_told_as_held_back_at_once() -> None:
+    """Not only from the next failed round on: until then the check would be told as good."""
+
+    async def work() -> None:
+        server = Server()
+        async with ward_of(server, Acts(holds=False), action_name="none", runtime=None) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(11)
+            assert ward.healthz() == 503
+            await ward.guard.operator.maintain(100, "keep")
+            assert (ward.healthz(), ward.view.suppressed, ward.view.live) == (200, "maintenance", False)
+            server.letter = "s"
+            await at(21)
+            assert ward.view.suppressed == "", "it recovered"
+
+    run_virtual(work)
+
+
 def test_nothing_is_done_meanwhile_and_what_is_wrong_is_shown() -> None:
     async def work() -> None:
         server = Server()

@@ -98,14 +98,30 @@ def test_with_none_a_restart_that_nobody_takes_is_withdrawn_by_the_operator() ->
         async with ward_of(server, Acts(holds=False), action_name="none", runtime=None) as ward:
             await at(5)
             await ward.guard.operator.restart()
-            await at(1000)
+            await at(100)
             assert ward.healthz() == 503
             assert await ward.guard.operator.resume()
-            await at(1001)
+            await at(101)
             assert (ward.healthz(), ward.outcomes(), ward.view.instance) == (200, ["withdrawn"], 1)
-            await at(1003)
+            await at(103)
             assert ward.view.ready
             assert not await ward.guard.operator.resume(), "there is nothing any more"
+
+    run_virtual(work)
+
+
+def test_with_none_a_restart_that_nobody_takes_ends_by_itself() -> None:
+    """A server that is well is not out of service for ever because an operator asked and no platform heard."""
+
+    async def work() -> None:
+        server = Server()
+        async with ward_of(server, Acts(holds=False), action_name="none", runtime=None) as ward:
+            await at(5)
+            await ward.guard.operator.restart()
+            await at(120)
+            assert ward.healthz() == 503
+            await at(128)
+            assert (ward.healthz(), ward.outcomes(), ward.view.ready) == (200, ["withdrawn"], True)
 
     run_virtual(work)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.actions import ExitRequested, Order
+from agent.actions import ExitRequested, LeftAloneError, Order
 from agent.core.settings import Backoff, Budget, Drain, Hooks
 from agent.engine.container import Sentence
 from agent.engine.statefile import Hold
@@ -402,6 +402,43 @@ def test_a_sign_during_the_action_counts_when_the_action_is_over() -> None:
             assert (ward.view.instance, ward.view.phase) == (1, "restarting")
             await at(30.1)
             assert (ward.view.instance, ward.outcomes()) == (2, ["succeeded"])
+
+    run_virtual(work)
+
+
+def test_what_a_human_took_down_costs_no_budget_and_is_taken_over_when_it_comes_back() -> None:
+    """`docker stop` is a considered act too: nobody gives up on a server that is stopped for an afternoon."""
+
+    def left() -> None:
+        raise LeftAloneError("it was stopped by hand")
+
+    async def work() -> None:
+        server, action = Server(), Acts(left)
+        async with ward_of(server, action, budget=Budget(restarts=1)) as ward:
+            await at(5)
+            server.stop()
+            await at(4000)
+            assert (len(action.begun), ward.outcomes(), ward.view.phase) == (1, ["withdrawn"], "")
+            assert (ward.view.budget_remaining, ward.healthz(), ward.view.ready) == (1, 200, False)
+            server.start()
+            await at(4010)
+            assert (ward.view.instance, ward.view.ready) == (2, True)
+
+    run_virtual(work)
+
+
+def test_who_gives_up_is_not_told_as_ready_on_the_way() -> None:
+    """The same instance is looked at again after the last failed action: nobody is to route to it for that."""
+
+    async def work() -> None:
+        server, action = Server(), Acts(fails)
+        async with ward_of(server, action, budget=Budget(restarts=1)) as ward:
+            await at(5)
+            server.letter = "f"
+            await at(60)
+            assert ward.view.phase == "given_up"
+            readiness = [event.name for when, event in ward.said if "ready" in event.name and when >= 5]
+            assert readiness[-1] == "container.not_ready"
 
     run_virtual(work)
 

@@ -149,16 +149,23 @@ async def test_in_a_container_without_a_shell_only_a_few_are_left_hanging(
 
 
 @pytest.mark.parametrize(
-    ("verbs", "words"), [(("kill",), "it is exited"), (("pause",), "it is paused"), (("kill", "rm"), "is called")]
+    ("verbs", "words", "verdict"),
+    [
+        (("kill",), "it is exited", (Outcome.FAILURE, "gone")),
+        (("kill", "rm"), "is called", (Outcome.FAILURE, "gone")),
+        (("pause",), "it is paused", (Outcome.ERROR, "runtime")),
+    ],
 )
-async def test_nothing_can_be_run_in_a_container_that_does_not_run(
-    containers: Containers, verbs: Sequence[str], words: str
+async def test_a_container_that_does_not_run_has_failed_its_exec_checks(
+    containers: Containers, verbs: Sequence[str], words: str, verdict: tuple[Outcome, str]
 ) -> None:
+    """As for the kubelet: a server that was stopped or removed is neither ready nor alive for ever."""
     server = Docker(container=containers.run())
+    assert (await judged(server, 5, "true"))[0] is Outcome.SUCCESS
     for verb in verbs:
         docker(verb, str(server.container))
     outcome, reason, detail = await judged(server, 5, "true")
-    assert (outcome, reason) == (Outcome.ERROR, "runtime")
+    assert (outcome, reason) == verdict
     assert words in detail
 
 

@@ -12,6 +12,7 @@ from agent.probes.parts.faults import Fault
 from agent.probes.parts.names import canonical, control_problem, header_name_problem
 from agent.probes.parts.shared import shared
 from agent.probes.parts.url import Url
+from agent.runtimes.secrets import remember
 
 USER_AGENT: Final = "kube-probe/1.36"  # servers that keep the kubelet's probes out of their logs know this prefix
 _MAX_VALUE: Final = 16384
@@ -67,7 +68,7 @@ async def _read(path: str) -> str:
         raise Fault("internal", f"value_file {path}: not UTF-8 text") from problem
     if len(text) > _MAX_VALUE or control_problem(text):
         raise Fault("internal", f"value_file {path}: not one line of at most {_MAX_VALUE} characters")
-    return text
+    return remember(text)
 
 
 def _contents(path: str) -> bytes:

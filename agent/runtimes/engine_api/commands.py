@@ -12,7 +12,7 @@ from typing import Final
 
 from aiodocker.execs import Exec
 
-from agent.runtimes import CannotRunError
+from agent.runtimes import CannotRunError, NotRunningError
 from agent.runtimes.command import CAP, Finished
 from agent.runtimes.engine_api import leftovers
 from agent.runtimes.engine_api.answers import Inspected, Ran
@@ -54,8 +54,11 @@ async def run(place: Place, argv: Sequence[str], started: Callable[[], None]) ->
 
 def check_runs(seen: Inspected) -> None:
     """Raise OSError where nothing can be run in this container now."""
-    if not seen.state.runs or seen.state.paused:
-        raise OSError(errno.ESRCH, f"container {seen.called} does not run: it is {seen.state.status}")
+    told = f"container {seen.called} does not run: it is {seen.state.status}"
+    if not seen.state.runs:
+        raise NotRunningError(errno.ESRCH, told)
+    if seen.state.paused:
+        raise OSError(errno.ESRCH, told)
 
 
 async def _followed(engine: Conversation, command: Exec, kept: bytearray, started: Callable[[], None]) -> Ran:
