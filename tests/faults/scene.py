@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import statistics
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -14,10 +15,12 @@ from aiohttp import web
 
 from tests.acceptance.agents import Agent
 from tests.acceptance.model_servers import Kind, ModelServer
+from tests.acceptance.processes import eventually
+from tests.faults.cells import Seen
+from tests.faults.documents import METRICS_AT, document
 
 REQUEST_SECONDS = 120.0
-PLAIN, PRESET = "plain", "preset"
-"""The two containers of the one agent: what the kubelet would do, and the preset; both are the same server."""
+SERVED_SECONDS = 60.0
 
 
 class Loop:
@@ -85,35 +88,52 @@ class Users(Loop):
                 self.failed += 1
                 await asyncio.sleep(0.2)
 
+    def told(self) -> str:
+        """How they fared."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        took = f"{statistics.median(self.took):.1f} s in the median, {max(self.took):.1f} s at most"
+        return f"{len(self.took)} answers, {took}{failed}"
+
 
 class Proxy(Loop):
     """Stands before a server and hands everything on, but for the paths that are broken: they answer 500, or never."""
 
-    def __init__(self, port: int) -> None:
-        self.target = port
+    def __init__(self, *targets: int) -> None:
+        self.targets = targets
         self.broken: dict[str, str] = {}  # path to "500" or "hangs"
-        self.port = 0
+        self.fronts: dict[int, int] = {}  # the port behind, by the port in front
+        self.asked: list[str] = []  # the broken paths, each time that one was asked for
 
     async def begin(self) -> None:
         self.session = aiohttp.ClientSession(auto_decompress=False)
         self.runner = web.ServerRunner(web.Server(self._hand_on), shutdown_timeout=0.1)
         await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        self.port = self.runner.addresses[0][1]
+        for _ in set(self.targets):
+            await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        ports = [address[1] for address in self.runner.addresses]
+        self.fronts = dict(zip(ports, dict.fromkeys(self.targets), strict=True))
 
     async def finish(self) -> None:
         await self.session.close()
         await self.runner.cleanup()
 
+    def before(self, target: int) -> int:
+        """The port to ask instead."""
+        return next(front for front, behind in self.fronts.items() if behind == target)
+
     async def _hand_on(self, request: web.BaseRequest) -> web.StreamResponse:
         how = self.broken.get(request.path)
+        if how is not None:
+            self.asked.append(request.path)
         if how == "500":
             return web.Response(status=500, text="broken")
         if how == "hangs":
             await asyncio.sleep(3600)
+        assert request.transport is not None
+        behind = self.fronts[request.transport.get_extra_info("sockname")[1]]
         try:
             async with self.session.request(
-                request.method, f"http://127.0.0.1:{self.target}{request.path_qs}", data=await request.read(),
+                request.method, f"http://127.0.0.1:{behind}{request.path_qs}", data=await request.read(),
                 headers={"Content-Type": request.headers.get("Content-Type", "application/json")},
             ) as answer:  # fmt: skip
                 return web.Response(status=answer.status, body=await answer.read())
@@ -121,38 +141,16 @@ class Proxy(Loop):
             return web.Response(status=502)
 
 
-class Seen:
-    """What the agent's log tells of one container since a moment: when it was unready, and when it was to be killed."""
-
-    def __init__(self, agent: Agent, container: str, since: float) -> None:
-        self.unready = self.killed = None
-        self.reason = ""
-        for line in agent.running.output().splitlines():
-            if not line.startswith("{"):
-                continue
-            told = json.loads(line)
-            if told.get("container") != container:
-                continue
-            after = datetime.fromisoformat(told["time"]).timestamp() - since
-            if after < 0:
-                continue
-            if told["event"] == "container.not_ready" and self.unready is None:
-                self.unready = after
-            if told["event"] == "restart.suppressed" and told.get("why") == "dry_run" and self.killed is None:
-                self.killed, self.reason = after, told.get("reason", "")
-
-
 class Scene:
-    """One server with the agent beside it; ``document`` makes the agent's configuration of the port to look at."""
+    """One server with the agent beside it; ``fault_at`` is when something was done to it (Unix seconds)."""
 
-    def __init__(
-        self, kind: Kind, home: Path, document: Callable[[Kind, int], dict[str, Any]], **server: float
-    ) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        self.kind, self.home, self.document = kind, home, document
+    def __init__(self, kind: Kind, home: Path, **server: float) -> None:
+        home.mkdir(parents=True)
+        self.kind, self.home = kind, home
         self.server = ModelServer(kind, home / "server", **server)
         self.proxy: Proxy | None = None
         self.agent: Agent | None = None
+        self.ready_at = self.fault_at = time.time()
 
     def __enter__(self) -> Self:
         self.server.start()
@@ -168,12 +166,52 @@ class Scene:
     def look_on(self, *, through_proxy: bool = False) -> None:
         """Start the agent."""
         port = self.server.port
+        metrics = port + METRICS_AT.get(self.kind.name, 0)
         if through_proxy:
-            self.proxy = Proxy(port).__enter__()
-            port = self.proxy.port
+            self.proxy = Proxy(port, metrics).__enter__()
+            port, metrics = self.proxy.before(port), self.proxy.before(metrics)
         (self.home / "agent").mkdir()
-        self.agent = Agent(self.home / "agent", self.document(self.kind, port))
+        self.agent = Agent(self.home / "agent", document(self.kind, port, metrics))
 
-    def seen(self, container: str, since: float) -> Seen:
+    def await_ready(self, container: str, within: float) -> None:
+        agent = self.agent
+        assert agent is not None
+        eventually(
+            lambda: agent.ask(f"/ready/{container}") == 200, within=within, what=f"{container} is ready",
+            story=self.story,
+        )  # fmt: skip
+        self.ready_at = self.fault_at = time.time()
+
+    def await_served(self, users: Users, count: int) -> None:
+        eventually(lambda: len(users.took) >= count, within=SERVED_SECONDS, what="users are served", story=self.story)
+
+    def mark(self, do: Callable[[], object]) -> None:
+        """Do it, and count from here."""
+        self.fault_at = time.time()
+        do()
+
+    def seen(self, container: str) -> Seen:
+        """What the agent's log tells of one container."""
         assert self.agent is not None
-        return Seen(self.agent, container, since)
+        unready = killed = None
+        reason, check, early = "", "", False
+        for line in self.agent.running.output().splitlines():
+            if not line.startswith("{") or not line.endswith("}"):
+                continue
+            told = json.loads(line)
+            if told.get("container") != container:
+                continue
+            at = datetime.fromisoformat(told["time"]).timestamp()
+            kill = told["event"] == "restart.suppressed" and told.get("why") == "dry_run"
+            if at < self.fault_at:
+                early = early or (kill and at > self.ready_at)
+                continue
+            if told["event"] == "container.not_ready" and unready is None:
+                unready = at - self.fault_at
+            if kill and killed is None:
+                killed, reason, check = at - self.fault_at, told.get("reason", ""), told.get("check", "")
+        return Seen(unready, killed, reason, check, early)
+
+    def story(self) -> str:
+        assert self.agent is not None
+        return f"{self.agent.running.output()[-4000:]}\n{self.server.story()}"
