@@ -39,8 +39,11 @@ HEALTH_NAMES: Final = {
 OF_HANG: Final = frozenset({"stopped", "deadlocked", "deadlocked-idle"})
 
 
-def document(kind: Kind, port: int, metrics: int) -> dict[str, Any]:
-    """Nothing is ever done: what would be shows as restart.suppressed in the log, with why=dry_run."""
+def document(kind: Kind, port: int, metrics: int, *, shipped: bool = False) -> dict[str, Any]:
+    """Nothing is ever done: what would be shows as restart.suppressed in the log, with why=dry_run.
+
+    ``shipped``: the preset's own times, for comparison.
+    """
     plain = {
         "name": PLAIN,
         "port": port,
@@ -56,7 +59,7 @@ def document(kind: Kind, port: int, metrics: int) -> dict[str, Any]:
         "preset": preset_of(kind),
         "port": port,
         **({"ports": {"metrics": metrics}, "model": MODEL} if kind.name in METRICS_AT else {}),
-        **_checks(kind),
+        **(_canary_alone(kind) if shipped else _checks(kind)),
     }
     return {"containers": [{**one, "restart": {"dry_run": True}} for one in (plain, preset)]}
 
@@ -69,12 +72,21 @@ def has_metrics(kind: Kind) -> bool:
     return kind is not LITSERVE
 
 
+def _asks(kind: Kind) -> dict[str, Any]:
+    """What a preset cannot know of its canary."""
+    asks: dict[str, Any] = {"body": json.loads(kind.body)}
+    return asks if kind.name in METRICS_AT else {**asks, "path": kind.predict}
+
+
+def _canary_alone(kind: Kind) -> dict[str, Any]:
+    asked = [{"name": "canary", "inference": _asks(kind)}]
+    return {"readiness_check": asked} if has_metrics(kind) else {"liveness_check": asked, "readiness_check": asked}
+
+
 def _checks(kind: Kind) -> dict[str, Any]:
     """Each of them changes the preset's check of that name."""
     live, ready = HEALTH_NAMES[preset_of(kind)]
-    asks: dict[str, Any] = {"body": json.loads(kind.body)}
-    if kind.name not in METRICS_AT:
-        asks["path"] = kind.predict
+    asks = _asks(kind)
     health = {
         "name": live, "period_seconds": HEALTH_PERIOD, "timeout_seconds": HEALTH_TIMEOUT,
         "failure_threshold": HEALTH_FAILURES,

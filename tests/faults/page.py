@@ -1,15 +1,20 @@
 """docs/faults.md, made of what was measured last: measured.json beside this file."""
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from agent.config import SourceRef
+from agent.config import load as load_config
+from agent.core.settings import Check
 from bench.report import machine as bench_machine
 from tests.acceptance.model_servers import Kind
-from tests.faults.cells import Cell
-from tests.faults.matrix import FAULTS, KNOWN, SERVERS, Pace
+from tests.faults.cells import SLACK_SECONDS, Cell
+from tests.faults.documents import PRESET, document
+from tests.faults.matrix import FAULTS, KNOWN, PLAIN_SECONDS, SERVERS, Pace
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parents[1] / "docs" / "faults.md"
@@ -49,14 +54,45 @@ def servers_of(measured: Measured) -> str:
 
 def as_markdown(measured: Measured) -> str:
     """The whole page."""
-    words: dict[str, Any] = {
-        "busy": f"{measured.pace.busy:g}", "load": f"{measured.pace.load:g}", "servers": servers_of(measured),
-        "machine": "\n".join(f"- {fact}" for fact in measured.machine), "sums": sums(measured),
-    }  # fmt: skip
+    words = {
+        "busy": f"{measured.pace.busy:g}",
+        "load": f"{measured.pace.load:g}",
+        "slack": f"{SLACK_SECONDS:g}",
+        "plain": f"{PLAIN_SECONDS:g}",
+        "times": times(),
+        "sums": sums(measured),
+        "servers": servers_of(measured),
+        "machine": "\n".join(f"- {fact}" for fact in measured.machine),
+    }
     text = PROSE.read_text(encoding="utf-8")
     for name, value in words.items():
         text = text.replace(f"<!-- {name} -->", value)
     return text
+
+
+def times() -> str:
+    """Every kind of check that is shortened: its numbers here, and those that the presets have."""
+    lines: dict[str, None] = {}
+    for kind in SERVERS:
+        here, own = (_checks(document(kind, 8000, 8002, shipped=shipped)) for shipped in (False, True))
+        lines |= {
+            f"| {check.type} {check.method} | {_numbers(check)} | {_numbers(shipped)} |": None
+            for check, shipped in zip(here, own, strict=True)
+        }
+    return "\n".join(sorted(lines, key=lambda line: line.split(" | ")[0]))
+
+
+def _checks(written: dict[str, Any]) -> list[Check]:
+    loaded = load_config([SourceRef("document", content=json.dumps(written).encode())], {})
+    return [check for one in loaded.config.containers if one.name == PRESET for check in one.checks()]
+
+
+def _numbers(check: Check) -> str:
+    """When it is asked, what it waits for, and the method's own times."""
+    options = msgspec.to_builtins(check.options)
+    own = [f"{name} {value:g}" for name, value in options.items() if name.endswith("_seconds") and value is not None]
+    asked = f"every {check.period_seconds:g} s, at most {check.timeout_seconds:g} s, {check.failure_threshold} times"
+    return "; ".join([asked, ", ".join(own)] if own else [asked])
 
 
 def sums(measured: Measured) -> str:
