@@ -60,12 +60,12 @@ class Fault:
         return threshold(kind, self.name) + periods(kind)
 
 
-def _crowd(count: int) -> Play:
+def _crowd(count: int, seconds: Callable[[Kind, Pace], float]) -> Play:
     """So many users at once, each with its next request as soon as the last one is answered."""
 
     def play(scene: Scene, pace: Pace, stack: ExitStack) -> str:
         users = stack.enter_context(Users(scene.kind, scene.server.port, count))
-        time.sleep(max(pace.busy, _hang_due(scene.kind)))
+        time.sleep(max(seconds(scene.kind, pace), _hang_due(scene.kind)))
         scene.await_served(users, 1)
         return users.told()
 
@@ -120,7 +120,7 @@ def _hang_due(kind: Kind) -> float:
 
 
 FAULTS: Final = (
-    Fault("busy", "32 users, slow predictions", "quiet", _crowd(32), {"predict_seconds": 0.1}),
+    Fault("busy", "32 users, slow predictions", "quiet", _crowd(32, lambda _, pace: pace.busy), {"predict_seconds": 0.1}),
     Fault("loading", "a slow load", "quiet", _load, loads=True),
     Fault("stopped", "worker stopped (SIGSTOP), traffic", "found", _with_traffic(lambda on: on.server.stop_worker)),
     Fault("deadlocked", "prediction deadlocked, with traffic", "found", _with_traffic(lambda on: on.server.deadlock)),
@@ -128,7 +128,7 @@ FAULTS: Final = (
     Fault("worker-killed", "worker killed (SIGKILL)", "found", _idle(lambda on: on.server.kill_worker),
           heals=("mlserver-pool", "bentoml")),
     Fault("server-killed", "server killed (SIGKILL)", "found", _idle(lambda on: on.server.kill)),
-    Fault("overload", "64 users: every answer comes, and late", "quiet", _crowd(64), {"predict_seconds": 0.1}),
+    Fault("overload", "64 users: every answer comes, and late", "quiet", _crowd(64, lambda kind, _: 2 * _hang_due(kind)), {"predict_seconds": 0.1}),
     Fault("metrics-break", "/metrics answers 500", "quiet", _breaks(lambda _: "/metrics", "500"), through_proxy=True,
           of_metrics=True),
     Fault("metrics-hang", "/metrics hangs", "quiet", _breaks(lambda _: "/metrics", "hangs"), through_proxy=True,

@@ -1,4 +1,4 @@
-"""Plays the rows of several servers side by side, two at a time, and says how far it is."""
+"""Plays the rows side by side, two at a time, and says how far it is."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +11,7 @@ from tests.faults.cells import Cell
 from tests.faults.matrix import Fault, Pace, play
 
 AT_ONCE: Final = 2
-"""Servers; more would disturb each other on two cores."""
+"""Rows, each with a server of its own; more would disturb each other on two cores."""
 
 Key = tuple[str, str]
 """The names of the server and of the fault."""
@@ -26,24 +26,25 @@ def played(
         (kind.name, fault.name): Future() for kind in kinds for fault in faults if fault.applies(kind)
     }
 
-    def one_server(kind: Kind) -> None:
-        for fault in faults:
-            future = futures.get((kind.name, fault.name))
-            if future is None or not future.set_running_or_notify_cancel():
-                continue
-            try:
-                install(kind, say)
-                cell = play(fault, kind, home / kind.name / fault.name, pace)
-            except BaseException as problem:  # noqa: BLE001 - whoever asks for the cell is told
-                say(f"{kind.name}, {fault.title}: FAILED {type(problem).__name__}")
-                future.set_exception(problem)
-            else:
-                say(f"{kind.name}, {fault.title}: plain {cell.told(cell.plain)} | preset {cell.told(cell.preset)}")
-                future.set_result(cell)
+    def one_row(kind: Kind, fault: Fault) -> None:
+        future = futures[kind.name, fault.name]
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            install(kind, say)
+            cell = play(fault, kind, home / kind.name / fault.name, pace)
+        except BaseException as problem:  # noqa: BLE001 - whoever asks for the cell is told
+            say(f"{kind.name}, {fault.title}: FAILED {type(problem).__name__}")
+            future.set_exception(problem)
+        else:
+            say(f"{kind.name}, {fault.title}: plain {cell.told(cell.plain)} | preset {cell.told(cell.preset)}")
+            future.set_result(cell)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for kind in kinds:
-            pool.submit(one_server, kind)
+            for fault in faults:
+                if fault.applies(kind):
+                    pool.submit(one_row, kind, fault)
         try:
             yield futures
         finally:

@@ -35,6 +35,7 @@ class Loop:
 
     def __exit__(self, *_: object) -> None:
         self.do(self.finish())
+        self.do(self._end_the_rest())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()
@@ -44,6 +45,13 @@ class Loop:
             return await what
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
+
+    async def _end_the_rest(self) -> None:
+        """Handlers that hang on purpose, say."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def begin(self) -> None: ...
     async def finish(self) -> None: ...
