@@ -5,9 +5,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.acceptance.model_servers import KINDS
 from tests.faults.cells import Cell
-from tests.faults.matrix import FAULTS, SHORT
+from tests.faults.matrix import FAULTS, QUICK, SHORT
 from tests.faults.running import Key, played
 
 
@@ -25,6 +24,6 @@ def cells(
     wanted = {item.callspec.params["key"] for item in request.session.items if hasattr(item, "callspec")
               and "key" in item.callspec.params}  # fmt: skip
     faults = [fault for fault in FAULTS if any(fault.name == key[1] for key in wanted)]
-    kinds = [kind for kind in KINDS if any(kind.name == key[0] for key in wanted)]
+    kinds = [kind for kind in QUICK if any(kind.name == key[0] for key in wanted)]
     with played(kinds, faults, SHORT, tmp_path_factory.mktemp("faults"), say) as found:
         yield found

@@ -69,7 +69,7 @@ def preset_of(kind: Kind) -> str:
 
 
 def has_metrics(kind: Kind) -> bool:
-    return kind is not LITSERVE
+    return kind.name != LITSERVE.name
 
 
 def _asks(kind: Kind) -> dict[str, Any]:
@@ -119,14 +119,14 @@ def _checks(kind: Kind) -> dict[str, Any]:
 def threshold(kind: Kind, fault: str) -> float:
     """The effective threshold in seconds: after how long this configuration promises to have found this fault."""
     if fault in OF_HANG and has_metrics(kind):
-        if fault == "stopped" and kind is BENTOML:
+        if fault == "stopped" and kind.name == BENTOML.name:
             return BLIND + HEALTH_TIMEOUT  # its front is what is stopped: no metrics, and no health either
         return HUNG + (QUIET + PERIOD if fault == "deadlocked-idle" else 0.0)  # a canary brings the first work
     alone = ALONE_FAILURES * ALONE + ALONE_COOLDOWN
     if fault in OF_HANG:
         return alone
     dead = HEALTH_FAILURES * HEALTH_PERIOD
-    return max(dead, alone) if kind is LITSERVE and fault == "worker-killed" else dead  # its front lingers
+    return max(dead, alone) if kind.name == LITSERVE.name and fault == "worker-killed" else dead  # its front lingers
 
 
 def periods(kind: Kind) -> float:

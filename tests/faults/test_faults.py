@@ -5,15 +5,14 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.acceptance.model_servers import KINDS
 from tests.faults.cells import Cell
-from tests.faults.matrix import FAULTS, KNOWN
+from tests.faults.matrix import FAULTS, KNOWN, QUICK
 from tests.faults.running import Key
 
 pytestmark = pytest.mark.acceptance
 
 CELL_SECONDS = 400.0
-KEYS = [(kind.name, fault.name) for kind in KINDS for fault in FAULTS if fault.applies(kind)]
+KEYS = [(kind.name, fault.name) for kind in QUICK for fault in FAULTS if fault.applies(kind)]
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
