@@ -1,5 +1,6 @@
 """Real model servers from PyPI, each in its own cached virtual environment, with a model that misbehaves on demand."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.acceptance.processes import eventually, free_port, free_ports
+from tests.acceptance.supervise import members
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "servers"
@@ -107,7 +109,9 @@ class ModelServer:
 
     def kill(self) -> None:
         """SIGKILL everything the server consists of, as the kernel does when memory runs out."""
-        os.killpg(int((self.home / "pid").read_text()), signal.SIGKILL)
+        for pid in members(self.home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def kill_worker(self) -> None:
         """SIGKILL only the process that holds the model."""

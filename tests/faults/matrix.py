@@ -122,6 +122,8 @@ def _hang_due(kind: Kind) -> float:
     return threshold(kind, "deadlocked") + 2 * periods(kind)
 
 
+SERVED: Final = {"predict_seconds": 0.05}
+
 FAULTS: Final = (
     Fault("busy", "32 users, slow predictions", "quiet", _crowd(32), {"predict_seconds": 0.1}),
     Fault("loading", "a slow load", "quiet", _load, loads=True),
@@ -131,13 +133,13 @@ FAULTS: Final = (
     Fault("worker-killed", "worker killed (SIGKILL)", "found", _idle(lambda on: on.server.kill_worker),
           heals=("mlserver-pool", "bentoml")),
     Fault("server-killed", "server killed (SIGKILL)", "found", _idle(lambda on: on.server.kill)),
-    Fault("overload", "64 users: every answer comes, and late", "quiet", _crowd(64, 0.5), {"predict_seconds": 0.1}),
-    Fault("metrics-break", "/metrics answers 500", "quiet", _breaks(lambda _: "/metrics", "500"), through_proxy=True,
-          of_metrics=True),
-    Fault("metrics-hang", "/metrics hangs", "quiet", _breaks(lambda _: "/metrics", "hangs"), through_proxy=True,
-          of_metrics=True),
+    Fault("overload", "64 users: every answer comes, and late", "quiet", _crowd(64, 0.25), {"predict_seconds": 0.1}),
+    Fault("metrics-break", "/metrics answers 500", "quiet", _breaks(lambda _: "/metrics", "500"), server=SERVED,
+          through_proxy=True, of_metrics=True),
+    Fault("metrics-hang", "/metrics hangs", "quiet", _breaks(lambda _: "/metrics", "hangs"), server=SERVED,
+          through_proxy=True, of_metrics=True),
     Fault("canary-breaks", "the canary is answered 500, users are served", "quiet",
-          _breaks(lambda kind: kind.predict, "500"), through_proxy=True),
+          _breaks(lambda kind: kind.predict, "500"), server=SERVED, through_proxy=True),
 )  # fmt: skip
 
 ALONE_BLIND: Final = "MLServer without a pool answers nothing while it predicts: busy, hung and dead look the same"
