@@ -119,9 +119,10 @@ def _checks(kind: Kind) -> dict[str, Any]:
 def threshold(kind: Kind, fault: str) -> float:
     """The effective threshold in seconds: after how long this configuration promises to have found this fault."""
     if fault in OF_HANG and has_metrics(kind):
-        if fault == "stopped" and kind.name == BENTOML.name:
-            return BLIND + HEALTH_TIMEOUT  # its front is what is stopped: no metrics, and no health either
-        return HUNG + (QUIET + PERIOD if fault == "deadlocked-idle" else 0.0)  # a canary brings the first work
+        first_work = QUIET + PERIOD if fault == "deadlocked-idle" else 0.0  # a canary has to bring it
+        if kind.name == MLSERVER_ALONE.name or (kind.name == BENTOML.name and fault == "stopped"):
+            return BLIND + HEALTH_TIMEOUT + first_work  # what answers is stuck itself: no metrics, and no health either
+        return HUNG + first_work
     alone = ALONE_FAILURES * ALONE + ALONE_COOLDOWN
     if fault in OF_HANG:
         return alone

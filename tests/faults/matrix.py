@@ -13,7 +13,7 @@ from tests.faults.documents import PLAIN, PRESET, has_metrics, periods, threshol
 from tests.faults.scene import Scene, Users
 
 READY_SECONDS: Final = 90.0
-PLAIN_SECONDS: Final = 15.0
+PLAIN_SECONDS: Final = 10.0
 """How long the plain check is given, which takes 6 s at most for what it can see."""
 PATIENCE: Final = 2.0
 """How many times as long as is due a fault is waited for, to tell late from never."""
@@ -119,7 +119,7 @@ def _breaks(path: Callable[[Kind], str], how: str) -> Play:
 
 def _hang_due(kind: Kind) -> float:
     """For how long a hang would have had to be found for certain."""
-    return threshold(kind, "deadlocked") + 2 * periods(kind)
+    return threshold(kind, "deadlocked") + periods(kind)
 
 
 SERVED: Final = {"predict_seconds": 0.05}
@@ -147,7 +147,8 @@ QUICK: Final = (PATIENT_MOSEC, LITSERVE)
 """Those that CI plays: they are installed and started in seconds."""
 
 KNOWN: Final = {
-    **{(MLSERVER_ALONE.name, fault.name): ALONE_BLIND for fault in FAULTS},
+    (MLSERVER_ALONE.name, "busy"): ALONE_BLIND,
+    (MLSERVER_ALONE.name, "overload"): ALONE_BLIND,
     (LITSERVE.name, "canary-breaks"): "LitServe has no metrics: what its canary is answered is all there is to go by",
 }
 """The cells in which a preset is not held to its promise, with the reason; docs/faults.md gives each."""
