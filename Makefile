@@ -43,7 +43,7 @@ check: lint test ## lint, then test: what a change has to pass
 bench: $(BENCH) ## what the agent costs, measured against plain programs; writes docs/performance.md (6 minutes)
 	@.cache/bench/bin/python -m bench
 
-faults: $(DEV) ## what is done to real model servers, and who finds it; writes docs/faults.md (25 minutes, network for pip)
+faults: $(DEV) ## what is done to real model servers, and who finds it; writes docs/faults.md (14 minutes, pip)
 	@$(BIN)/python -m tests.faults
 
 restarts: $(DEV) ## a hundred restarts of a container: no descriptor and no memory may stay behind (5 minutes, Docker)

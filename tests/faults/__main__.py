@@ -13,7 +13,7 @@ from tests.faults.page import MEASURED, PAGE, Measured, as_markdown, load, machi
 from tests.faults.running import played
 
 EXAMPLES = """examples:
-  python -m tests.faults                                 everything, and docs/faults.md (25 minutes)
+  python -m tests.faults                                 everything, and docs/faults.md (14 minutes)
   python -m tests.faults --short --server mosec          one server, healthy rows of 15 s; writes nothing
   python -m tests.faults --fault stopped --fault busy    two rows; writes nothing
   python -m tests.faults --page                          the page again, from the last measurement
