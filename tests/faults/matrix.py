@@ -142,7 +142,7 @@ FAULTS: Final = (
           _breaks(lambda kind: kind.predict, "500"), server=SERVED, through_proxy=True),
 )  # fmt: skip
 
-ALONE_BLIND: Final = "MLServer without a pool answers nothing while it predicts: busy, hung and dead look the same"
+ALONE_BLIND: Final = "MLServer without a pool answers nothing while it predicts: busy and hung look the same"
 QUICK: Final = (PATIENT_MOSEC, LITSERVE)
 """Those that CI plays: they are installed and started in seconds."""
 
