@@ -11,7 +11,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := .cache/bench/.installed
 PIP := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test test-unit chaos lint format check bench deploy restarts image clean
+.PHONY: help demo test test-unit chaos lint format check bench faults deploy restarts image clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to run
@@ -42,6 +42,9 @@ check: lint test ## lint, then test: what a change has to pass
 
 bench: $(BENCH) ## what the agent costs, measured against plain programs; writes docs/performance.md (6 minutes)
 	@.cache/bench/bin/python -m bench
+
+faults: $(DEV) ## what is done to real model servers, and who finds it; writes docs/faults.md (14 minutes, pip)
+	@$(BIN)/python -m tests.faults
 
 restarts: $(DEV) ## a hundred restarts of a container: no descriptor and no memory may stay behind (5 minutes, Docker)
 	RESTARTS=100 $(BIN)/python -m pytest tests/acceptance/test_docker_engine.py -k many_restarts $(PYTEST_ARGS)

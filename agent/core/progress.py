@@ -21,6 +21,7 @@ from agent.core.timing import reached
 LOOKS: Final = 3  # good scrapes that must have seen a stall, and refusals in a row that make a server down
 JITTER: Final = 0.05  # seconds by which a scrape may begin early or late
 SAFETY: Final = 1.2  # on the longest step that was declared
+OWN: Final = 1.0  # request in flight that may be the canary's own
 
 Condition = Literal["starting", "idle", "working", "stalling", "hung", "unresponsive", "blind", "down"]
 
@@ -73,7 +74,7 @@ class State(msgspec.Struct, frozen=True):
 
     ``risen_at`` is when a counter of any engine was last seen to have risen; ``rose_at`` the same, or when one was last
     seen for the first time, since it may have risen until then. ``silence`` is the canary's stall: it waits, and the
-    gauges read zero.
+    gauges show nothing but itself.
     """
 
     engines: dict[Key, Watched] = msgspec.field(default_factory=dict)
@@ -193,10 +194,14 @@ def _longer(was: Watched, engine: Engine, step: float) -> Stall:
 def _silence(
     rule: Rule, before: State, reading: Reading, canary: Canary | None, *, at: float, clock: float
 ) -> Stall | None:
-    """A canary waits while nothing is in flight and nothing rises: gauges of a stuck engine may read zero."""
+    """A canary waits while nothing else is in flight and nothing rises: gauges of a stuck engine may read zero.
+
+    Its own request may be what they show, for as long as it is under way and no longer: that ends no silence.
+    """
     waits = canary is not None and (canary.in_flight or canary.overdue is not None)
     counted = any(engine.counters for engine in reading.engines.values())
-    if canary is None or not waits or not counted or any(engine.busy > 0 for engine in reading.engines.values()):
+    others = sum(engine.busy for engine in reading.engines.values()) > OWN
+    if canary is None or not waits or not counted or others:
         return None
     was = before.silence
     if was is None:
@@ -220,7 +225,9 @@ def _judge(rule: Rule, state: State, present: Iterable[Key], canary: Canary | No
         longest = max(longest, silence.seconds)
         most = max(threshold(rule, one.gaps, at) for one in watched.values())
         unready = unready or _lasted(silence.seconds, rule.warn_after)
-        detail = f"a canary waits, and for {silence.seconds:.0f} s no counter has risen though nothing is in flight"
+        detail = (
+            f"a canary waits, and for {silence.seconds:.0f} s no counter has risen though nothing else is in flight"
+        )
         hung = canary.overdue >= state.rose_at and _lasted(silence.seconds, most) and silence.looks >= LOOKS
         return Verdict("hung" if hung else "stalling", longest, unready or hung, detail)
     if stalls:

@@ -1,5 +1,6 @@
 """Real model servers from PyPI, each in its own cached virtual environment, with a model that misbehaves on demand."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.acceptance.processes import eventually, free_port
+from tests.acceptance.processes import eventually, free_port, free_ports
+from tests.acceptance.supervise import members
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "servers"
@@ -31,6 +33,7 @@ class Kind:
     model: str = ""  # the file under models/, without _model.py, where it is not named like the server
     also: tuple[str, ...] = ()  # requirements beside it
     body: str = '{"input": 3}'
+    ports: int = 1  # that it listens on, one after the other
 
     def python(self) -> Path:
         return CACHE / self.requirement.replace("==", "-") / "bin" / "python"
@@ -45,11 +48,11 @@ MOSEC = Kind("mosec", "mosec==0.9.8", "/", "/inference", lambda port: ["--addres
 LITSERVE = Kind("litserve", "litserve==0.2.19", "/health", "/predict", lambda port: [str(port)])
 MLSERVER_POOL = Kind(
     "mlserver-pool", "mlserver==1.7.1", "/v2/health/live", "/v2/models/square/infer", lambda port: [str(port), "1"],
-    model="mlserver", also=("uvloop<0.22",), body=INFER,
+    model="mlserver", also=("uvloop<0.22",), body=INFER, ports=3,
 )  # fmt: skip
 MLSERVER_ALONE = Kind(
     "mlserver-in-process", "mlserver==1.7.1", "/v2/health/live", "/v2/models/square/infer",
-    lambda port: [str(port), "0"], model="mlserver", also=("uvloop<0.22",), body=INFER,
+    lambda port: [str(port), "0"], model="mlserver", also=("uvloop<0.22",), body=INFER, ports=3,
 )  # fmt: skip
 BENTOML = Kind("bentoml", "bentoml==1.4.40", "/livez", "/predict", lambda port: [str(port)])
 KINDS = (MOSEC, LITSERVE)
@@ -78,7 +81,7 @@ class ModelServer:
     def __init__(self, kind: Kind, home: Path, *, load_seconds: float = 0.0, predict_seconds: float = 0.0) -> None:
         self.kind = kind
         self.home = home
-        self.port = free_port()
+        self.port = free_port() if kind.ports == 1 else free_ports(kind.ports)
         home.mkdir()
         command = [str(kind.python()), str(kind.program()), *kind.arguments(self.port)]
         env = {
@@ -106,7 +109,9 @@ class ModelServer:
 
     def kill(self) -> None:
         """SIGKILL everything the server consists of, as the kernel does when memory runs out."""
-        os.killpg(int((self.home / "pid").read_text()), signal.SIGKILL)
+        for pid in members(self.home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def kill_worker(self) -> None:
         """SIGKILL only the process that holds the model."""

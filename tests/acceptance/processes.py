@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -34,6 +35,19 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> int:
+    """The first of so many in a row, below those that connections are given and may have taken by now."""
+    while True:
+        first = random.randrange(20000, 32000)  # noqa: S311 - no secret
+        with contextlib.ExitStack() as listeners:
+            try:
+                for port in range(first, first + count):
+                    listeners.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
 
 
 def alive(pid: int) -> bool:

@@ -3,6 +3,7 @@
 It is the command of the agent's `exec` action in these tests, and it starts the first instance too.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -15,31 +16,35 @@ GONE_WITHIN_SECONDS = 10
 
 
 def stop(home: Path) -> None:
-    """SIGKILL the server's process group and wait until nothing of it runs."""
-    try:
-        group = int((home / "pid").read_text())
-    except FileNotFoundError:
-        return
+    """SIGKILL everything that the server consists of, and wait until nothing of it runs."""
     deadline = time.monotonic() + GONE_WITHIN_SECONDS
-    while time.monotonic() < deadline and members(group):
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+    while time.monotonic() < deadline and (found := members(home)):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
 
 
-def members(group: int) -> list[int]:
-    """The processes of a group that still run; one that only waits to be reaped does not."""
+def members(home: Path) -> list[int]:
+    """The server's processes that still run: those of its group, and workers that it gave a session of their own.
+
+    One that only waits to be reaped does not run.
+    """
+    try:
+        group = int((home / "pid").read_text())
+    except FileNotFoundError:
+        return []
+    mark = f"MODEL_HOME={json.loads((home / 'server.json').read_text())['env'].get('MODEL_HOME')}".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            ours = int(fields[2]) == group or mark in (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(fields[2]) == group and fields[0] != "Z":
+        if ours and fields[0] != "Z":
             found.append(int(entry.name))
     return found
 

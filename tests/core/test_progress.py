@@ -191,6 +191,21 @@ def test_gauges_at_zero_and_a_canary_that_waits_is_hung_once_it_is_overdue_and_a
     assert 120 <= play.now - sent <= 130
 
 
+def test_canaries_whose_own_requests_come_and_go_in_the_gauges_are_one_silence() -> None:
+    """A server that drops a request with its connection: 30 s in flight, 60 s of cooldown, and another one."""
+    play = Play()
+    play.see(0, 10)
+    sent = play.now
+    told = []
+    while "hung" not in conditions(*told):
+        in_flight = (play.now - sent) % 90 < 30
+        overdue = None if play.now - sent < 30 else play.now - (play.now - sent) % 90 - 90 * in_flight
+        play.canary = Canary(play.now, failed_at=overdue and overdue + 30, overdue=overdue, in_flight=in_flight)
+        told.append(play.see(1 if in_flight else 0, 10))
+        assert play.now - sent <= 140, told
+    assert play.now - sent >= 120
+
+
 def test_a_canary_that_is_answered_leaves_an_idle_server_idle() -> None:
     play = Play()
     for _ in range(50):
@@ -272,6 +287,15 @@ def test_while_something_is_in_flight_silence_is_no_reason() -> None:
     waiting_canary(play)
     engines = {(("model", "a"),): Engine(2, 0), (("model", "b"),): engine(0, 5)}
     assert {play.engines(engines).condition for _ in range(50)} == {"working"}
+
+
+def test_one_request_of_a_user_beside_a_canary_that_waits_is_no_silence() -> None:
+    """Two in flight are one more than the canary's own."""
+    play = Play()
+    waiting_canary(play)
+    silence(play, 10)
+    play.engines({ONE: engine(2, 10)})
+    assert play.state.silence is None
 
 
 # -- engines -----------------------------------------------------------------------------------------------------------
