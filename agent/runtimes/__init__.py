@@ -78,6 +78,14 @@ class Executes(Protocol):
         ...
 
 
+class Tells(Protocol):
+    """A runtime that has what the server has printed lately, for the evidence."""
+
+    async def log_tail(self) -> str:
+        """The last hundred lines of both its streams."""
+        ...
+
+
 class Remembers(Protocol):
     """A runtime that knows how the last instance ended."""
 

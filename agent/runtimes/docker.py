@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agent.runtimes.engine_api.find import Wanted
 
 _HERE: Final = "unix:///var/run/docker.sock"
+LOG_LINES: Final = 100  # of the evidence
 _MISSING: Final = "needs the package aiodocker: pip install 'model-health-agent[docker]'"
 _MOST_REMEMBERED: Final = 64
 
@@ -103,6 +104,10 @@ class Docker(msgspec.Struct, frozen=True, kw_only=True):
         """The container, verified, as the engine sees it now."""
         async with self._found() as (_, seen):
             return seen
+
+    async def log_tail(self) -> str:
+        async with self._found() as (engine, seen):
+            return await engine.log(seen.id, LOG_LINES)
 
     async def ended(self) -> Ended | None:
         async with self._found() as (engine, seen):

@@ -47,6 +47,7 @@ EVICT_POD: Final = Rule("pods/eviction", ("create",))
 EXEC_IN_POD: Final = Rule("pods/exec", ("get", "create"))
 """A websocket begins with a GET, authorised as `get`; from Kubernetes 1.35 on `create` is asked for as well."""
 CREATE_EVENT: Final = Rule("events", ("create",))
+READ_LOG: Final = Rule("pods/log", ("get",))
 
 
 class Cause(msgspec.Struct, frozen=True):

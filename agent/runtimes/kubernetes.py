@@ -18,11 +18,21 @@ from msgspec.structs import replace
 
 from agent.runtimes import AbsentError, Ended, Instance, kube_left
 from agent.runtimes.command import Finished
-from agent.runtimes.kube_answers import CREATE_EVENT, DELETE_POD, EVICT_POD, EXEC_IN_POD, GET_POD, ApiError, Rule
+from agent.runtimes.kube_answers import (
+    CREATE_EVENT,
+    DELETE_POD,
+    EVICT_POD,
+    EXEC_IN_POD,
+    GET_POD,
+    READ_LOG,
+    ApiError,
+    Rule,
+)
 from agent.runtimes.kube_api import Api, Call, memory
 from agent.runtimes.kube_exec import execute
 from agent.runtimes.kube_pod import Pod, decoded, ended, event, running
 
+LOG_LINES: Final = 100  # of the evidence
 MOUNTED: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 BEGIN_SECONDS: Final = 15.0  # until the node has taken up a command
 END_SECONDS: Final = 15.0  # for an eviction or a deletion: what admits it may itself take ten
@@ -75,6 +85,12 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True):
     async def ended(self) -> Ended | None:
         pod, _ = await self._look()
         return None if pod is None else ended(pod, self._contained(pod))
+
+    async def log_tail(self) -> str:
+        api, namespace, path = await self._place()
+        params = [("container", self.container or ""), ("tailLines", str(LOG_LINES))]
+        answer = await api.call(Call(f"{path}/log", READ_LOG, namespace, params=params))
+        return answer.body.decode(errors="replace")
 
     async def run(self, argv: Sequence[str], started: Callable[[], None]) -> Finished:
         """See `agent.runtimes.Executes`. The API has no way to end a command: see `kube_left`."""

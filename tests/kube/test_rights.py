@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 import yaml
 
-from agent.runtimes.kube_answers import CREATE_EVENT, DELETE_POD, EVICT_POD, EXEC_IN_POD, GET_POD, ApiError, Rule
+from agent.runtimes.kube_answers import (
+    CREATE_EVENT,
+    DELETE_POD,
+    EVICT_POD,
+    EXEC_IN_POD,
+    GET_POD,
+    READ_LOG,
+    ApiError,
+    Rule,
+)
 from agent.runtimes.kubernetes import Kubernetes
 from tests.kube import cluster
 from tests.kube.cluster import RBAC, Namespace, pod
@@ -17,6 +26,7 @@ Use = Callable[[Kubernetes], Awaitable[object]]
 USES: dict[str, tuple[Rule, Use]] = {
     "instance": (GET_POD, lambda runtime: runtime.instance()),
     "exec": (EXEC_IN_POD, lambda runtime: runtime.run(["true"], lambda: None)),
+    "log": (READ_LOG, lambda runtime: runtime.log_tail()),
     "events": (CREATE_EVENT, lambda runtime: runtime.announce("Restarting", "liveness/answers has failed")),
     "evict": (EVICT_POD, lambda runtime: runtime.evict("", 0)),
     "delete": (DELETE_POD, lambda runtime: runtime.delete("", 0, 1)),
@@ -89,3 +99,14 @@ async def test_an_event_stands_where_people_look_for_it(namespace: Namespace) ->
     assert line.split()[0] == "Warning"
     assert "model-health-agent" in line
     assert line.endswith("liveness/answers has failed; reason timeout; action signal")
+
+
+async def test_the_last_log_lines_are_there_for_the_evidence(namespace: Namespace) -> None:
+    namespace.start(pod("tells", "for n in $(seq 150); do echo line $n; done; sleep 3600"))
+    namespace.grant("log")
+    runtime = namespace.runtime("tells")
+    await allowed(runtime.log_tail)
+    async with asyncio.timeout(20):
+        while not (told := await runtime.log_tail()).endswith("line 150\n"):  # noqa: ASYNC110 - the pod's own doing
+            await asyncio.sleep(0.2)
+    assert told.startswith("line 51\n")

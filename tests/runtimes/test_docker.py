@@ -302,3 +302,13 @@ async def test_an_engine_that_refuses_the_version_is_told_with_the_remedy(
         way.meddle = lambda request, answer: answer.replace(b'"%s"' % own, named) if "/version" in request else answer
         with pytest.raises(OSError, match=f"refuses the API version.*{words}"):
             await Docker(container=name, host=way.host).instance()
+
+
+async def test_the_last_log_lines_of_both_streams_are_there_for_the_evidence(containers: Containers) -> None:
+    script = "for n in $(seq 150); do echo line $n; done; echo trouble >&2; exec sleep 300"
+    name = containers.run(command=("sh", "-c", script))
+    async with asyncio.timeout(20):
+        while "trouble" not in (told := await Docker(container=name).log_tail()):  # noqa: ASYNC110 - the container's own doing
+            await asyncio.sleep(0.1)
+    assert "line 150\n" in told
+    assert "line 50\n" not in told

@@ -68,6 +68,12 @@ class Conversation:
                 found.append(read(one, Event))
             return found
 
+    async def log(self, container: str, lines: int) -> str:
+        """The last lines that the container has printed, of both its streams."""
+        async with self._told():
+            told = await self._docker.containers.container(container).log(stdout=True, stderr=True, tail=lines)
+            return "".join(map(str, told))
+
     async def restart(self, container: str, stop_seconds: int) -> None:
         async with self._told():
             await self._docker.containers.container(container).restart(t=stop_seconds)
