@@ -126,6 +126,7 @@ def test_killed_after_any_step_the_next_agent_ends_what_was_begun_and_does_nothi
     eventually(
         lambda: "" not in second.outcomes(), within=60, what="every restart is closed", story=second.running.output
     )
+    eventually(lambda: second.model()["instance"] == 2, within=30, what="it is seen", story=second.running.output)
     model, outcomes = second.model(), second.outcomes()
     assert platform.lines("actions") == ["begun", "ended"], "one action, to its end"
     assert (model["instance"], model["budget_remaining"]) == (2, 5 - len(outcomes)), second.running.output()

@@ -148,6 +148,7 @@ def test_a_server_that_is_process_1_is_shielded_and_an_init_is_the_remedy(
             container={"runtime": {"process": {"command_contains": "serve_forever"}}},
             restart={"action": {"signal": {}}},
         )
+        document["state_file"] = "/var/lib/health-agent/state.json"
         joined = ("--network", f"container:{server}", "--pid", f"container:{server}", "--user", "0")
         agent = start_agent(document, *joined)
         ready(agent)
