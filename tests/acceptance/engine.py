@@ -13,9 +13,11 @@ BASE = "python:3.12-slim-bookworm"
 IMAGE = "model-health-agent:acceptance"  # one name, kept: its layers are the next build's cache
 
 
-def docker(*arguments: str, timeout: float = 60) -> str:
+def docker(*arguments: str, timeout: float = 60, feed: str = "") -> str:
     """Standard output of one docker command; fails with its words where it fails, and never waits for ever."""
-    run = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
+    run = subprocess.run(
+        ["docker", *arguments], input=feed, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT
+    )
     assert run.returncode == 0, f"docker {' '.join(arguments)}:\n{run.stdout[-3000:]}{run.stderr[-3000:]}"
     return run.stdout.strip()
 

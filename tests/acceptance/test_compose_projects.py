@@ -1,4 +1,4 @@
-"""The Compose projects of deploy/ on a real engine: a server that hangs is restarted once, and is ready again."""
+"""The Compose projects of deploy/ on a real engine, with a real mosec server: hung, it is restarted once, and ready."""
 
 import json
 import os
@@ -13,23 +13,36 @@ import yaml
 
 from agent.config.compose_files import BLOCK
 from tests.acceptance.engine import BASE, ROOT, docker, inspect, log
+from tests.acceptance.model_servers import MOSEC
 from tests.acceptance.processes import always, eventually, free_port
 from tests.containers import SOCKET, compose
 
 pytestmark = pytest.mark.docker
 
 PROJECTS = ROOT / "deploy" / "compose"
-SERVER = Path(__file__).with_name("toy_server.py")
-LOAD_SECONDS = 2.0
-HANG = "for one in /proc/[0-9]*; do grep -q 'vllm[.]py' $one/cmdline && kill -USR1 ${one#/proc/}; done; true"
-"""Not `docker kill`: after that the engine takes the container for stopped by hand, and does not start it again."""
+MOSEC_IMAGE = "model-health-agent-mosec:acceptance"  # one name, kept: its layers are the next build's cache
+SERVER = {
+    "image": MOSEC_IMAGE,
+    "command": ["python", "/srv/vllm.py", "--address", "0.0.0.0", "--port", "8000"],  # what the projects look for
+    "environment": {
+        "MODEL_LOAD_SECONDS": "2",
+        "MODEL_WORKER_PID_FILE": "/tmp/worker.pid",
+        "MODEL_DEADLOCK_FILE": "/tmp/deadlock",
+    },
+    "volumes": [f"{MOSEC.program()}:/srv/vllm.py:ro"],
+}
+HANG = "for one in /proc/[0-9]*; do grep -q 'bin/mose[c]' $one/cmdline && kill -STOP ${one#/proc/}; done; true"
+"""Stops mosec's process that listens: it accepts connections and answers none, and the one that started it lives on.
+
+Not `docker kill`: after that the engine takes the container for stopped by hand, and does not start it again.
+"""
 
 QUICK = {"period_seconds": 1, "timeout_seconds": 1, "failure_threshold": 2}
 """The checks of deploy/ would take minutes."""
 
 
 class Project:
-    """A project of deploy/ as it is, but for images, ports and the numbers of its checks."""
+    """A project of deploy/ as it is, but for images, ports, and the numbers and paths of its checks."""
 
     def __init__(self, name: str, image: str, folder: Path) -> None:
         self.file = folder / "compose.yaml"
@@ -42,20 +55,7 @@ class Project:
                 services[service]["image"] = image
         services["health-agent"]["ports"] = [f"127.0.0.1:{self.port}:9809"]
         server = services["model"]
-        server |= {
-            "image": BASE,
-            "command": [
-                "python",
-                "/srv/vllm.py",
-                "--host",
-                "0.0.0.0",
-                "--port",
-                "8000",
-                "--load-seconds",
-                str(LOAD_SECONDS),
-            ],
-            "volumes": [f"{SERVER}:/srv/vllm.py:ro"],
-        }
+        server |= SERVER
         server.pop("ports", None)
         if BLOCK in server:
             quicken(server[BLOCK])
@@ -92,11 +92,20 @@ class Project:
 def quicken(container: dict[str, Any]) -> None:
     for check in ("startup_check", "readiness_check", "liveness_check"):
         container[check] |= QUICK
+        container[check]["http_get"]["path"] = MOSEC.health
     container["startup_check"]["failure_threshold"] = 60
 
 
+@pytest.fixture(scope="session")
+def mosec_image(image: str) -> None:
+    """A real model server's image, on the agent's base."""
+    assert image, "the engine answers"
+    lines = f"FROM {BASE}\nRUN pip install --no-cache-dir --root-user-action=ignore {MOSEC.requirement}\n"
+    docker("build", "--quiet", "--tag", MOSEC_IMAGE, "-", timeout=300, feed=lines)
+
+
 @pytest.fixture(params=["signal", "companion", "network", "one-file"])
-def project(request: pytest.FixtureRequest, image: str, tmp_path: Path) -> Iterator[Project]:
+def project(request: pytest.FixtureRequest, image: str, mosec_image: None, tmp_path: Path) -> Iterator[Project]:
     """One project after the other, up; gone with its volumes when the test is over."""
     made = Project(request.param, image, tmp_path)
     try:
@@ -111,7 +120,7 @@ def test_a_hung_server_is_restarted_once_and_ready_again(project: Project) -> No
     server = project.container("model")
     first = inspect(server, ".State.StartedAt")
 
-    docker("exec", server, "sh", "-c", HANG)  # it accepts connections and answers none
+    docker("exec", server, "sh", "-c", HANG)
     eventually(lambda: project.model().get("restarts"), within=30, what="a restart is decided", story=project.story)
     eventually(
         lambda: project.ready() and project.model()["restarts"][-1]["outcome"] == "succeeded",
