@@ -56,7 +56,7 @@ def test_a_presets_canary_finds_a_deadlock_that_no_user_has_met(
     server.deadlock()
     eventually(agent.outcomes, within=40, what="the deadlock is found", story=agent.running.output)
     told = agent.model()["restarts"][0]
-    assert told["check"] == ("liveness/canary" if kind is LITSERVE else "liveness/progress")
+    assert told["check"] == ("canary" if kind is LITSERVE else "progress")
     assert told["reason"] == ("timeout" if kind is LITSERVE else "hung")
     server.release()
     eventually(lambda: agent.outcomes() == ["succeeded"], within=30, what="restarted", story=agent.running.output)

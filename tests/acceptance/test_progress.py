@@ -63,7 +63,7 @@ def test_a_busy_worker_is_left_alone_and_a_deadlocked_one_is_taken_out_then_rest
         )
         assert time.monotonic() - since >= HUNG - PERIOD
         (restart,) = agent.model()["restarts"]
-        assert (restart["reason"], restart["check"]) == ("hung", "liveness/progress")
+        assert (restart["reason"], restart["check"]) == ("hung", "progress")
         server.release()
         eventually(lambda: agent.outcomes() == ["succeeded"], within=30, what="restarted", story=agent.running.output)
         agent.await_status("/ready/model", 200, within=30)
