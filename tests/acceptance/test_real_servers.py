@@ -73,7 +73,7 @@ def test_a_deadlocked_model_is_seen_by_a_check_that_asks_for_a_prediction(
     kind: Kind, start_server: StartServer, start_agent: StartAgent
 ) -> None:
     """The servers' own health endpoints go on saying 200; an exec check that predicts does not."""
-    server = start_server(kind)
+    server = start_server(kind, load_seconds=2)  # long enough for a probe to see it gone
     script = (
         "import sys, urllib.request as r;"
         "r.urlopen(r.Request(sys.argv[1], b'{\"input\": 3}', {'Content-Type': 'application/json'}), timeout=30)"
