@@ -35,13 +35,14 @@ seconds = st.sampled_from([1.0, 5.0, 10.0, 10.0, 10.0, 40.0, 500.0])
 gauge = st.sampled_from([0.0, 0.0, 1.0, 1.0, 2.0, 7.0])
 rise = st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.0, 50.0, -3.0])
 one_engine = st.one_of(st.tuples(gauge, gauge, rise), st.none())
+moments = st.integers(0, 8000).map(lambda quarters: quarters / 4)  # exact wherever the clock stands
 canaries = st.one_of(
     st.none(),
     st.builds(
         Canary,
-        sent_at=st.floats(0, 2000),
-        failed_at=st.one_of(st.none(), st.floats(0, 2000)),
-        overdue=st.one_of(st.none(), st.floats(0, 2000)),
+        sent_at=moments,
+        failed_at=st.one_of(st.none(), moments),
+        overdue=st.one_of(st.none(), moments),
         in_flight=st.booleans(),
     ),
 )
