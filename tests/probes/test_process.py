@@ -141,10 +141,14 @@ async def test_memory_is_summed_over_the_server_and_what_is_below_it(start: Any)
 async def test_descriptors_are_a_fraction_of_what_may_be_open(start: Any) -> None:
     server = start()
     await until(lambda: proc.command_line(server.pid))
+    os.kill(server.pid, signal.SIGSTOP)  # between the two looks it opens and closes nothing
+    await until(lambda: proc.everyone()[server.pid].state == "T")
     counted = proc.descriptors(server.pid)
     assert counted is not None
     used, allowed = counted
     assert used == len(list(Path(f"/proc/{server.pid}/fd").iterdir()))  # noqa: ASYNC240 - /proc
+    os.kill(server.pid, signal.SIGCONT)
+    await until(lambda: proc.everyone()[server.pid].state != "T")
     assert await verdict(server.check(max_fds_fraction=1.0)) == OK
     assert await verdict(server.check(max_fds_fraction=used / allowed / 2)) == ("failure", "expectation")
 
