@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from agent.engine.events import Event
+from agent.engine.tasks import finish
 from agent.engine.worker import told_to_leave
 
 REASONS: Final[Mapping[str, str]] = {
@@ -44,10 +45,7 @@ class Announcer:
 
     async def close(self, seconds: float) -> None:
         """Give what waits at most so long, then drop it."""
-        if self._task is not None and not self._task.done():
-            await asyncio.wait([self._task], timeout=seconds)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task, seconds)
 
     async def _work(self) -> None:
         while not self._waiting.empty():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agent.actions import ActionError, Order
+from agent.engine.tasks import finish
 from agent.engine.worker import told_to_leave
 
 WAITING_AT_MOST: Final = 100  # of one lane; the oldest is dropped for the newest
@@ -90,10 +91,7 @@ class Lane:
             self._task = loop.create_task(self._work(), name=f"hooks {self._runner.container} {self._name}")
 
     async def close(self, seconds: float) -> None:
-        if self._task is not None and not self._task.done():
-            await asyncio.wait([self._task], timeout=seconds)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task, seconds)
 
     async def _work(self) -> None:
         clock = asyncio.get_running_loop().time
