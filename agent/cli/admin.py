@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agent.cli.arguments import add_format, container_name, seconds
-from agent.cli.client import CannotAskError
-from agent.cli.operator import Door, NoListenerError, RefusedError, add_door, find, only
+from agent.cli.operator import Door, add_door, exit_status, find, only
 from agent.cli.tables import aligned
 
 DESCRIPTION: Final = """\
@@ -43,14 +42,10 @@ def main(args: Namespace) -> int:
     if args.order == "maintenance" and args.seconds is None:
         print("health-agent admin: maintenance needs an end: --for SECONDS (0 ends it now)", file=sys.stderr)
         return 2
-    try:
-        said = obey(find(args), args)
-    except NoListenerError as problem:
-        print(f"health-agent admin: {problem}", file=sys.stderr)
-        return 2
-    except (CannotAskError, RefusedError) as problem:
-        print(f"health-agent admin: {problem}", file=sys.stderr)
-        return 1
+    return exit_status("admin", lambda: _show(obey(find(args), args), args))
+
+
+def _show(said: dict[str, Any], args: Namespace) -> int:
     if args.format == "json":
         print(json.dumps(said, indent=2, ensure_ascii=False))
     else:

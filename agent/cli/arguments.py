@@ -28,6 +28,10 @@ def container_name(text: str) -> str:
     return text
 
 
+def add_url(parser: ArgumentParser) -> None:
+    parser.add_argument("--url", help="the agent's address; http://127.0.0.1:${HEALTH_AGENT_SERVER__PORT:-9809}")
+
+
 def add_format(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (text)")
 

@@ -1,13 +1,11 @@
 """`drain`: takes a container out of service and returns once nothing is in flight; for a preStop hook."""
 
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from typing import Any, Final
 
 from agent.cli.arguments import container_name, seconds
-from agent.cli.client import CannotAskError
-from agent.cli.operator import Door, NoListenerError, RefusedError, add_door, find, only
+from agent.cli.operator import Door, add_door, exit_status, find, only
 from agent.cli.wait import Progress
 
 DESCRIPTION: Final = """\
@@ -35,14 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> int:
-    try:
-        return _drain(find(args), args)
-    except NoListenerError as problem:
-        print(f"health-agent drain: {problem}", file=sys.stderr)
-        return 2
-    except (CannotAskError, RefusedError) as problem:
-        print(f"health-agent drain: {problem}", file=sys.stderr)
-        return 1
+    return exit_status("drain", lambda: _drain(find(args), args))
 
 
 def _drain(door: Door, args: Namespace) -> int:

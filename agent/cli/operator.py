@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import socket
+import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -111,6 +113,18 @@ class Door:
         except OSError as trouble:
             raise CannotAskError(f"the token in {self.token_file} can't be read: {trouble.strerror}") from None
         return {"Authorization": f"Bearer {token}"}
+
+
+def exit_status(command: str, work: Callable[[], int]) -> int:
+    """That of ``work``; 2 where nobody knows whom to ask, 1 where there is no answer or a refusal, with the reason."""
+    try:
+        return work()
+    except NoListenerError as problem:
+        print(f"health-agent {command}: {problem}", file=sys.stderr)
+        return 2
+    except (CannotAskError, RefusedError) as problem:
+        print(f"health-agent {command}: {problem}", file=sys.stderr)
+        return 1
 
 
 def find(args: Namespace) -> Door:

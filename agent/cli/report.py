@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.cli.arguments import add_format, container_name
-from agent.cli.client import Address, CannotAskError, agent_url, get, parse
+from agent.cli.arguments import add_format, add_url, container_name
+from agent.cli.client import CannotAskError, agent_url, parse
 from agent.cli.tables import aligned
+from agent.cli.told import told
 from agent.core.spared import Spared, advice
 
 DESCRIPTION: Final = """\
@@ -27,7 +28,7 @@ ASK_TIMEOUT: Final = 5.0
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--container", type=container_name, metavar="NAME", help="this one alone")
-    parser.add_argument("--url", help="the agent's address; http://127.0.0.1:${HEALTH_AGENT_SERVER__PORT:-9809}")
+    add_url(parser)
     add_format(parser)
 
 
@@ -38,21 +39,21 @@ def main(args: Namespace) -> int:
         print(f"health-agent report: {trouble}", file=sys.stderr)
         return 2
     try:
-        names = [one["name"] for one in _ask(address, "")["containers"]]
+        names = [one["name"] for one in told(address, ASK_TIMEOUT)["containers"]]
         wanted = [name for name in names if args.container in {None, name}]
-        told = [_ask(address, f"?container={name}")["containers"][0] for name in wanted]
+        each = [one for name in wanted for one in told(address, ASK_TIMEOUT, f"?container={name}")["containers"]]
     except CannotAskError as trouble:
         print(f"health-agent report: {trouble}", file=sys.stderr)
         return 1
-    if not wanted:
+    if args.container and not wanted:
         known = ", ".join(names)
         print(f"health-agent report: no container is named {args.container}; there are: {known}", file=sys.stderr)
         return 1
-    found = [(one, [msgspec.convert(each, _Told) for each in one.get("spared", [])]) for one in told]
+    found = [(one, [msgspec.convert(failing, _Told) for failing in one.get("spared", [])]) for one in each]
     if args.format == "json":
         print(json.dumps({"containers": [_plain(one, spared) for one, spared in found]}, indent=2, ensure_ascii=False))
     else:
-        print("\n\n".join(text(one, spared) for one, spared in found))
+        print("\n\n".join(text(one, spared) for one, spared in found) or "no containers")
     return 0
 
 
@@ -60,17 +61,6 @@ class _Told(Spared, frozen=True, kw_only=True):
     """A failing as the listener tells it: details may be withheld."""
 
     detail: str | None = None  # type: ignore[assignment]
-
-
-def _ask(address: Address, query: str) -> dict[str, Any]:
-    status, body = get(address, f"{address.path}/status{query}", ASK_TIMEOUT)
-    try:
-        told: Any = json.loads(body)
-    except ValueError:
-        told = None
-    if status != 200 or not isinstance(told, dict) or not told.get("containers"):
-        raise CannotAskError(f"{address} does not answer as the agent does (status {status}); is it the agent's port?")
-    return told
 
 
 def _plain(container: dict[str, Any], spared: list[_Told]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from agent.cli.arguments import add_format, container_name, seconds
-from agent.cli.client import Address, CannotAskError, agent_url, get, parse
+from agent.cli.arguments import add_format, add_url, container_name, seconds
+from agent.cli.client import Address, CannotAskError, agent_url, parse
 from agent.cli.tables import aligned
+from agent.cli.told import told
 
 DESCRIPTION: Final = """\
 Shows what a running agent thinks of its containers: state, checks, restarts. Exit status 0: every container is
@@ -27,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="again every --interval seconds, until Ctrl-C")
     parser.add_argument("--interval", type=seconds, default=1.0, metavar="SECONDS", help="of --watch (1)")
     parser.add_argument("--container", type=container_name, metavar="NAME", help="this one alone")
-    parser.add_argument("--url", help="the agent's address; http://127.0.0.1:${HEALTH_AGENT_SERVER__PORT:-9809}")
+    add_url(parser)
     add_format(parser)
 
 
@@ -46,19 +47,19 @@ def main(args: Namespace) -> int:
 
 def _show(address: Address, args: Namespace) -> int:
     try:
-        told = _ask(address)
+        said = told(address, ASK_TIMEOUT)
     except CannotAskError as trouble:
         _print(f"health-agent status: {trouble}", args, file=sys.stderr)
         return 1
-    containers = [one for one in told["containers"] if args.container in {None, one["name"]}]
+    containers = [one for one in said["containers"] if args.container in {None, one["name"]}]
     if not containers and args.container:
-        known = ", ".join(one["name"] for one in told["containers"])
+        known = ", ".join(one["name"] for one in said["containers"])
         _print(
             f"health-agent status: no container is named {args.container}; there are: {known}", args, file=sys.stderr
         )
         return 1
     if args.format == "json":
-        _print(json.dumps({**told, "containers": containers}, indent=2, ensure_ascii=False), args)
+        _print(json.dumps({**said, "containers": containers}, indent=2, ensure_ascii=False), args)
     else:
         _print("\n\n".join(text(one) for one in containers) or "no containers", args)
     return 0 if all(one["ready"] for one in containers) else 1
@@ -68,17 +69,6 @@ def _print(said: str, args: Namespace, file: Any = None) -> None:
     """On a terminal, each look of --watch takes the place of the one before."""
     screen = args.watch and sys.stdout.isatty()
     print(f"{CLEAR}{said}" if screen else said, file=sys.stdout if screen else file, flush=True)
-
-
-def _ask(address: Address) -> dict[str, Any]:
-    status, body = get(address, f"{address.path}/status", ASK_TIMEOUT)
-    try:
-        told: Any = json.loads(body)
-    except ValueError:
-        told = None
-    if status != 200 or not isinstance(told, dict) or not isinstance(told.get("containers"), list):
-        raise CannotAskError(f"{address} does not answer as the agent does (status {status}); is it the agent's port?")
-    return told
 
 
 def text(container: Mapping[str, Any]) -> str:

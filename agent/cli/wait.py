@@ -5,7 +5,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from agent.cli.arguments import container_name, seconds
+from agent.cli.arguments import add_url, container_name, seconds
 from agent.cli.client import Address, CannotAskError, agent_url, get, parse, path_of
 
 DESCRIPTION: Final = """\
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--for", dest="state", choices=tuple(ENDPOINTS), required=True, help="what to wait for")
     parser.add_argument("--timeout", type=seconds, default=600.0, metavar="SECONDS", help="at most so long (600)")
     parser.add_argument("--container", type=container_name, metavar="NAME", help="of this one alone")
-    parser.add_argument("--url", help="the agent's address; http://127.0.0.1:${HEALTH_AGENT_SERVER__PORT:-9809}")
+    add_url(parser)
 
 
 def main(args: Namespace) -> int:
