@@ -54,3 +54,10 @@ def test_no_agent_is_1_and_no_url_is_2(capsys: pytest.CaptureFixture[str]) -> No
     with Listener({"/status": [(200, "<html>")]}) as stranger:
         assert main(["report", "--url", stranger.url]) == 1
     assert "is it the agent's port?" in capsys.readouterr().err
+
+
+def test_an_agent_without_containers_is_an_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its configuration is wrong, and it serves for all that."""
+    with Listener({"/status": [(200, '{"containers": [], "agent": {}}')]}) as agent:
+        assert main(["report", "--url", agent.url]) == 0
+    assert capsys.readouterr().out == "no containers\n"
