@@ -305,10 +305,20 @@ async def test_an_engine_that_refuses_the_version_is_told_with_the_remedy(
 
 
 async def test_the_last_log_lines_of_both_streams_are_there_for_the_evidence(containers: Containers) -> None:
-    script = "for n in $(seq 150); do echo line $n; done; echo trouble >&2; exec sleep 300"
+    # The engine copies the two streams beside each other: what is to come last is written when the rest has arrived.
+    script = "trap 'echo trouble >&2' USR1; for n in $(seq 150); do echo line $n; done; while :; do sleep 0.1; done"
     name = containers.run(command=("sh", "-c", script))
-    async with asyncio.timeout(20):
-        while "trouble" not in (told := await Docker(container=name).log_tail()):  # noqa: ASYNC110 - the container's own doing
-            await asyncio.sleep(0.1)
-    assert "line 150\n" in told
+    told = await logged(name, "line 150\n")
+    assert "line 51\n" in told
     assert "line 50\n" not in told
+    docker("kill", "--signal", "USR1", name)
+    told = await logged(name, "trouble\n")
+    assert "line 150\n" in told
+
+
+async def logged(name: str, words: str) -> str:
+    """The last log lines of a container, once they hold these words."""
+    async with asyncio.timeout(20):
+        while words not in (told := await Docker(container=name).log_tail()):  # noqa: ASYNC110 - the container's own doing
+            await asyncio.sleep(0.1)
+    return told
