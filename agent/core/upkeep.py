@@ -32,7 +32,7 @@ def stands(upkeep: Upkeep, now: float) -> bool:
 
 def hides(upkeep: Upkeep, now: float) -> bool:
     """Whether the container is to be not ready meanwhile; the file alone leaves readiness as it is."""
-    return _asked(upkeep, now) and upkeep.ready == "false"
+    return upkeep.ready == "false" and _asked(upkeep, now)
 
 
 def left(upkeep: Upkeep, now: float) -> float | None:

@@ -320,11 +320,13 @@ class Guard:
     def standing(self) -> Standing:
         """As much of `view` as a yes or no takes."""
         requested = self.remedy.requested and not self.maintenance.stands()
-        return Standing(self.container.started, self.is_ready(), requested, self.remedy.phase)
+        phase = self.remedy.phase
+        ready = self.container.ready and not phase and not self.maintenance.hides()
+        return Standing(self.container.started, ready, requested, phase)
 
     def is_ready(self) -> bool:
         """The engine's own answer, an operator's word included."""
-        return self.container.ready and not self.remedy.phase and not self.maintenance.hides()
+        return self.standing().ready
 
     def view(self) -> ContainerView:
         """The container as the endpoints see it."""
