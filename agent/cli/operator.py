@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from agent.cli.arguments import add_config, add_reading
 from agent.cli.client import CannotAskError
+from agent.core.verdict import no_such
 
 ASK_SECONDS: Final = 10.0
 REMEDY: Final = (
@@ -166,5 +167,5 @@ def only(containers: list[dict[str, Any]], name: str | None) -> str:
     if name is None:
         raise RefusedError(f"say which container: {', '.join(names) or 'there are none'}")
     if name not in names:
-        raise RefusedError(f"no container is named {name}; there are: {', '.join(names)}")
+        raise RefusedError(no_such(name, names))
     return name

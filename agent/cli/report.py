@@ -13,6 +13,7 @@ from agent.cli.client import CannotAskError, agent_url, parse
 from agent.cli.tables import aligned
 from agent.cli.told import told
 from agent.core.spared import Spared, advice
+from agent.core.verdict import no_such
 
 DESCRIPTION: Final = """\
 After a week of `dry_run`, or of any other brake: which restarts were wanted and not done, when, why, and which
@@ -46,8 +47,7 @@ def main(args: Namespace) -> int:
         print(f"health-agent report: {trouble}", file=sys.stderr)
         return 1
     if args.container and not wanted:
-        known = ", ".join(names)
-        print(f"health-agent report: no container is named {args.container}; there are: {known}", file=sys.stderr)
+        print(f"health-agent report: {no_such(args.container, names)}", file=sys.stderr)
         return 1
     found = [(one, [msgspec.convert(failing, _Told) for failing in one.get("spared", [])]) for one in each]
     if args.format == "json":

@@ -11,6 +11,7 @@ from agent.cli.arguments import add_format, add_url, container_name, seconds
 from agent.cli.client import Address, CannotAskError, agent_url, parse
 from agent.cli.tables import aligned
 from agent.cli.told import told
+from agent.core.verdict import no_such
 
 DESCRIPTION: Final = """\
 Shows what a running agent thinks of its containers: state, checks, restarts. Exit status 0: every container is
@@ -53,10 +54,8 @@ def _show(address: Address, args: Namespace) -> int:
         return 1
     containers = [one for one in said["containers"] if args.container in {None, one["name"]}]
     if not containers and args.container:
-        known = ", ".join(one["name"] for one in said["containers"])
-        _print(
-            f"health-agent status: no container is named {args.container}; there are: {known}", args, file=sys.stderr
-        )
+        names = (one["name"] for one in said["containers"])
+        _print(f"health-agent status: {no_such(args.container, names)}", args, file=sys.stderr)
         return 1
     if args.format == "json":
         _print(json.dumps({**said, "containers": containers}, indent=2, ensure_ascii=False), args)

@@ -234,6 +234,12 @@ class Answer(msgspec.Struct, frozen=True):
     unmatched: tuple[str, ...] = ()
 
 
+def no_such(name: str, names: Iterable[str]) -> str:
+    """What is told of a container that is not there, on every way to ask for one."""
+    known = ", ".join(names)
+    return f"no container is named {name}; {f'there are: {known}' if known else 'there are none'}"
+
+
 def passes(endpoint: Endpoint, views: Iterable[ContainerView | Standing]) -> bool:
     """The verdict alone, for the hot path; the same as ``answer(...).passed`` where nothing is excluded."""
     rule = RULES[endpoint][0]

@@ -14,6 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from agent.core.settings import Admin
+from agent.core.verdict import no_such
 from agent.runtimes.aside import aside
 from agent.server import Operator, Refused, Source, answers, status
 from agent.server.connections import IDLE_SECONDS, Connections
@@ -80,8 +81,7 @@ class Panel:
         if not request.path.startswith("/containers/") or word not in self._commands:
             return _told(f"nothing is done at {answers.shown(request.path)}; there are: {self._list()}", 404)
         if self._source.view(name) is None:
-            known = ", ".join(view.name for view in self._source.views())
-            return _told(f"no container is named {answers.shown(name)}; there are: {known}", 404)
+            return _told(no_such(answers.shown(name), (view.name for view in self._source.views())), 404)
         await self._commands[word](name, request)
         log.warning("admin.obeyed", extra={"container": name, "request": request.path_qs})
         view = self._source.view(name)

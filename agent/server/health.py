@@ -28,8 +28,8 @@ class Health:
     def of_one(self, request: web.BaseRequest, name: str) -> web.Response:
         view = self._source.view(name)
         if view is None and not self._source.config_error:
-            known = ", ".join(each.name for each in self._source.views())
-            return answers.text(f"no container is named {answers.shown(name)}; there are: {known}\n", 404)
+            known = (each.name for each in self._source.views())
+            return answers.text(f"{verdict.no_such(answers.shown(name), known)}\n", 404)
         if view is not None and self._endpoint == "startupz" and _is_kubelet(request):
             # First of all: this same request is answered by what it reveals, be there startup checks or not.
             another = self._source.asked_startup(name)
