@@ -60,4 +60,6 @@ def test_an_agent_without_containers_is_an_agent(capsys: pytest.CaptureFixture[s
     """Its configuration is wrong, and it serves for all that."""
     with Listener({"/status": [(200, '{"containers": [], "agent": {}}')]}) as agent:
         assert main(["report", "--url", agent.url]) == 0
-    assert capsys.readouterr().out == "no containers\n"
+        assert capsys.readouterr().out == "no containers\n"
+        assert main(["report", "--container", "llm", "--url", agent.url]) == 1
+    assert "no container is named llm; there are none" in capsys.readouterr().err
