@@ -27,7 +27,7 @@ test-unit: $(DEV) ## the tests that need no model server, no container engine an
 	$(BIN)/python -m pytest -m "not acceptance and not docker and not kube" $(PYTEST_ARGS)
 
 chaos: $(DEV) ## thousands of random lives of an agent in virtual time (10 minutes); CHAOS_LIVES=N for more
-	CHAOS_LIVES=$(or $(CHAOS_LIVES),5000) $(BIN)/python -m pytest tests/engine/test_chaos.py $(PYTEST_ARGS)
+	CHAOS_LIVES=$(or $(CHAOS_LIVES),5000) $(BIN)/python -m pytest tests/engine/test_chaos.py --timeout=0 $(PYTEST_ARGS)
 
 lint: $(DEV) ## formatting, lint and types
 	$(BIN)/ruff format --check
@@ -47,7 +47,7 @@ faults: $(DEV) ## what is done to real model servers, and who finds it; writes d
 	@$(BIN)/python -m tests.faults
 
 restarts: $(DEV) ## a hundred restarts of a container: no descriptor and no memory may stay behind (5 minutes, Docker)
-	RESTARTS=100 $(BIN)/python -m pytest tests/acceptance/test_docker_engine.py -k many_restarts $(PYTEST_ARGS)
+	RESTARTS=100 $(BIN)/python -m pytest tests/acceptance/test_docker_engine.py -k many_restarts --timeout=0 $(PYTEST_ARGS)
 
 deploy: $(RUNTIME) ## write again what deploy/ holds of `health-agent render`, from deploy/sources
 	@sed '/^#/d' deploy/rendered.txt | while IFS=: read -r file words; do \
