@@ -19,14 +19,21 @@ def stays_here(host: str) -> bool:
 
 
 def is_here(host: str) -> bool:
-    """Loopback, or an address of this network namespace: one that a socket can be bound to."""
+    """Loopback, or an address of this network namespace: one that a socket can be bound to and connected to.
+
+    A broadcast address can be bound to, but not connected to; a group's both. Nothing is sent: a datagram socket's
+    connection is a look at the routes.
+    """
     address = _address(host)
     if is_loopback(host) or address is None:
         return is_loopback(host)
+    if address.is_multicast:
+        return False
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((host, 0))
+            probe.connect((host, 9))
     except OSError:
         return False
     return True

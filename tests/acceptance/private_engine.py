@@ -40,7 +40,7 @@ class PrivateEngine:
     def start(self) -> None:
         if self.number == 0:
             ip("link", "add", self.bridge, "type", "bridge")
-            ip("address", "add", "192.0.2.1/29", "dev", self.bridge)
+            ip("address", "add", "198.51.100.1/29", "dev", self.bridge)
         self.number += 1
         command = [
             *("dockerd", "--host", self.host, "--data-root", self.home / "data", "--exec-root", self.home / "exec"),

@@ -11,6 +11,8 @@ from agent.config.hosts import is_here, is_loopback, reaches
         ("127.0.0.1", None, True),
         ("localhost", None, True),
         ("192.0.2.7", None, False),  # another machine
+        ("224.0.0.1", None, False),  # no machine, though a socket can be bound to it
+        ("255.255.255.255", None, False),
         ("127.0.0.1", "127.0.0.1", True),
         ("localhost", "127.0.0.1", True),
         ("127.0.0.2", "127.0.0.1", False),
