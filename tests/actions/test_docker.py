@@ -241,7 +241,7 @@ async def test_an_action_that_is_given_up_leaves_the_engine_to_it(containers: Co
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await DockerRestart().act(await order(name, 2))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while starts(name) == before:  # noqa: ASYNC110 - another program's facts send no event
             await asyncio.sleep(0.1)
 

@@ -17,7 +17,7 @@ from tests.standins.servers import FLAVOURS, StandIn, standing_in
 
 PERIOD, TIMEOUT = 0.25, 0.4
 WARN, HUNG, BLIND = 0.5, 1.0, 1.5
-LATE = 0.2  # by so many seconds this machine may be late
+LATE = 0.2  # by so many seconds this machine may be late; and the last progress was so long before a fault at most
 IN_TIME = HUNG + 2 * PERIOD + LATE
 
 
@@ -266,8 +266,8 @@ async def test_an_engine_that_hangs_behind_a_server_that_answers_is_found_and_ta
         assert found.unready_after is not None, name
         assert found.unready_after < found.failed_after, name
         if name in {"gauges frozen", "one of eight"}:
-            assert HUNG <= found.failed_after <= IN_TIME, name
-            assert WARN <= found.unready_after <= WARN + 2 * PERIOD + LATE, name
+            assert HUNG - LATE <= found.failed_after <= IN_TIME, name
+            assert WARN - LATE <= found.unready_after <= WARN + 2 * PERIOD + LATE, name
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
