@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 GONE_WITHIN_SECONDS = 10
+AWAY_SECONDS = 1  # as with an engine or a kubelet: who is back within half a second was not seen to be away
 
 
 def stop(home: Path) -> None:
@@ -70,6 +71,8 @@ def main() -> None:
     verb, home = sys.argv[1], Path(sys.argv[2])
     stop(home)
     if verb == "restart":
+        if (home / "pid").exists():
+            time.sleep(AWAY_SECONDS)
         start(home)
 
 

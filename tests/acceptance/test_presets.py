@@ -54,7 +54,7 @@ def test_a_presets_canary_finds_a_deadlock_that_no_user_has_met(
     agent.await_status("/ready/model", 200, within=40)
     server.await_loaded()
     server.deadlock()
-    eventually(agent.outcomes, within=40, what="the deadlock is found", story=agent.running.output)
+    eventually(agent.outcomes, within=60, what="the deadlock is found", story=agent.running.output)
     told = agent.model()["restarts"][0]
     assert told["check"] == ("canary" if kind is LITSERVE else "progress")
     assert told["reason"] == ("timeout" if kind is LITSERVE else "hung")
