@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from agent.core.engines import Engine, Key, Reading, named
 from agent.core.gaps import TIMES, WINDOW, Gaps, allowance, noted
 from agent.core.remembered import Canary
+from agent.core.samples import MAX_SAMPLES
 from agent.core.timing import reached
 
 LOOKS: Final = 3  # good scrapes that must have seen a stall, and refusals in a row that make a server down
@@ -72,6 +73,7 @@ class Watched(msgspec.Struct, frozen=True):
 class State(msgspec.Struct, frozen=True):
     """What is remembered of an instance. ``bad_since`` is when the first of the bad scrapes up to now began.
 
+    ``well_at`` is when, since then, the server was last known to answer something else.
     ``risen_at`` is when a counter of any engine was last seen to have risen; ``rose_at`` the same, or when one was last
     seen for the first time, since it may have risen until then. ``silence`` is the canary's stall: it waits, and the
     gauges show nothing but itself.
@@ -81,6 +83,7 @@ class State(msgspec.Struct, frozen=True):
     good_at: float | None = None
     process: float | None = None
     bad_since: float | None = None
+    well_at: float | None = None
     refusals: int = 0
     risen_at: float | None = None
     rose_at: float = 0.0
@@ -97,7 +100,7 @@ def scraped(rule: Rule, before: State, reading: Reading, at: float, *, canary: C
     """After a good scrape that began ``at``; one without any of the series is no information and judges nothing."""
     if not reading.engines:
         verdict = Verdict("blind", detail="none of the series was found: is it this server, and the right path?")
-        return replace(before, bad_since=blind_since(before, at), refusals=0, verdict=verdict)
+        return replace(before, bad_since=blind_since(before, at), well_at=at, refusals=0, verdict=verdict)
     another = None not in (before.process, reading.started) and before.process != reading.started
     clock = 0.0 if before.good_at is None else max(0.0, blind_since(before, at) - before.good_at)
     engines: dict[Key, Watched] = {}
@@ -130,26 +133,29 @@ def missed(
 ) -> State:
     """After a bad scrape that began ``at``: it clears nothing, and no stall grows by it.
 
-    ``health`` is what the health checks have answered since `blind_since`: a failing answer beside a metrics page that
-    stays away for long is a server that does not respond. A hang that was found stays found.
+    ``health`` is what the health checks have answered since `blind_since`. Metrics that stay away and health checks
+    that fail, both for long, are a server that does not respond; a moment's failure beside metrics that were never
+    there is none. A port that refuses beside a good answer is an exporter's that has died. A hang that was found stays.
     """
     since = blind_since(before, at)
     refusals = before.refusals + 1 if refused else 0
+    well_at = at if health is True else before.well_at
     was = before.verdict
     blind_for = at - since
+    silent_for = blind_for if well_at is None else min(blind_for, at - well_at)
     if not started:
         verdict = Verdict("starting", detail=why)
-    elif refusals >= LOOKS and before.good_at is not None:
+    elif refusals >= LOOKS and before.good_at is not None and health is not True:
         verdict = Verdict("down", was.stalled, was.unready, f"refused {refusals} times in a row: {why}")
     elif was.condition == "hung":
         verdict = was
-    elif _lasted(blind_for, rule.blind_after) and health is False:
+    elif _lasted(silent_for, rule.blind_after) and health is False:
         detail = f"no metrics for {blind_for:.0f} s, and the health checks fail: {why}"
         verdict = Verdict("unresponsive", was.stalled, was.unready, detail)
     else:
         lasted = f" for {blind_for:.0f} s" if blind_for >= 1 else ""
         verdict = Verdict("blind", was.stalled, was.unready, f"no metrics{lasted}: {why}")
-    return replace(before, bad_since=since, refusals=refusals, verdict=verdict)
+    return replace(before, bad_since=since, well_at=well_at, refusals=refusals, verdict=verdict)
 
 
 def blind_since(state: State, now: float) -> float:
@@ -161,6 +167,7 @@ def _watched(rule: Rule, was: Watched, engine: Engine, at: float, ran: float, *,
     """The same engine, looked at again after the clock ``ran`` so many seconds."""
     if not engine.counters:  # a missing series is no information
         return was if engine.busy > 0 else replace(was, engine=replace(was.engine, busy=0.0, waiting=0.0), stall=None)
+    engine = _filled(was.engine, engine)
     gaps = was.gaps
     if risen:
         gap = 0.0 if was.stall is None else was.stall.seconds
@@ -213,7 +220,7 @@ def _silence(
 def _judge(rule: Rule, state: State, present: Iterable[Key], canary: Canary | None, at: float) -> Verdict:
     """What the engines of this scrape amount to: the worst of them."""
     watched = {key: state.engines[key] for key in present}
-    blamed = canary is not None and canary.failed_at is not None and canary.failed_at >= state.rose_at
+    blamed = canary is not None and _blames(canary, state.rose_at)
     stalls = [(key, one.stall, threshold(rule, one.gaps, at)) for key, one in watched.items() if one.stall is not None]
     longest = max((stall.seconds for _, stall, _ in stalls), default=0.0)
     unready = _lasted(longest, rule.warn_after) and bool(stalls)
@@ -235,6 +242,13 @@ def _judge(rule: Rule, state: State, present: Iterable[Key], canary: Canary | No
         return Verdict("stalling", longest, unready, _told(watched[key].engine, key, stall, most))
     busy = sum(one.engine.busy for one in watched.values())
     return Verdict("working", detail=f"{busy:g} in flight") if busy > 0 else Verdict("idle")
+
+
+def _blames(canary: Canary, rose_at: float) -> bool:
+    """A canary that failed since the last progress; one that is late was not served since, if it was sent since."""
+    if canary.failed_at is None or canary.failed_at < rose_at:
+        return False
+    return canary.overdue is None or canary.overdue >= rose_at
 
 
 def _is_hung(stall: Stall, most: float, *, blamed: bool) -> bool:
@@ -265,6 +279,14 @@ def _fell(before: dict[str, float], now: dict[str, float]) -> bool:
     return any(value < before.get(series, value) for series, value in now.items())
 
 
+def _filled(before: Engine, now: Engine) -> Engine:
+    """``now`` with what was last known of series that are missing: when they come back they have not risen by that."""
+    counters, arrivals = before.counters | now.counters, before.arrivals | now.arrivals
+    if len(counters) + len(arrivals) > MAX_SAMPLES:
+        return now
+    return replace(now, counters=counters, arrivals=arrivals)
+
+
 def _rose(before: dict[str, float], now: dict[str, float]) -> bool:
-    """Whether any counter rose; one that appears has risen from nothing."""
+    """Whether any counter rose; one that appears for the first time has risen from nothing."""
     return any(value > before.get(series, 0.0) for series, value in now.items())

@@ -22,6 +22,7 @@ _SAMPLE: Final = re.compile(
 )
 _LABEL: Final = re.compile(r'[ \t]*+([A-Za-z_][A-Za-z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"[ \t]*+(?:,|\Z)')
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+(?:[eE][+-]?[0-9]++)?|\.[0-9]++(?:[eE][+-]?[0-9]++)?)")
+_AFTER_NAME: Final = b"{ \t"
 _ESCAPES: Final = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 _ESCAPED: Final = re.compile(r'\\[\\"n]')
 
@@ -50,14 +51,18 @@ def samples_of(exposition: bytes, name: str) -> Iterator[Sample]:
     """
     wanted = b"\n" + name.encode()
     at = -1 if exposition.startswith(wanted[1:]) else exposition.find(wanted)
-    for _ in range(MAX_SAMPLES):
-        if at < 0 and not exposition.startswith(wanted[1:]):
-            return
-        end = exposition.find(b"\n", at + 1)
-        line = exposition[at + 1 : end if end >= 0 else None]
-        found = parse(line.decode("utf-8", "replace")) if len(line) <= MAX_LINE else None
-        if found is not None and found.name == name:
-            yield found
+    if at < 0 and not exposition.startswith(wanted[1:]):
+        return
+    taken = 0
+    while taken < MAX_SAMPLES:
+        follows = exposition[at + len(wanted) : at + len(wanted) + 1]
+        if follows in _AFTER_NAME:  # else the line of a longer name
+            end = exposition.find(b"\n", at + 1)
+            line = exposition[at + 1 : end if end >= 0 else None]
+            found = parse(line.decode("utf-8", "replace")) if len(line) <= MAX_LINE else None
+            taken += 1
+            if found is not None and found.name == name:
+                yield found
         at = exposition.find(wanted, at + 1)
         if at < 0:
             return

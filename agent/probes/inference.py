@@ -203,7 +203,7 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the answer is what was asked for. Raises OSError where an expectation could not be tried."""
         status, api = answer.status, APIS[self.api]
         listed = None if self.expect is None else self.expect.accepts(status)
-        if listed is None and status in api.busy:
+        if not listed and status in api.busy:
             return error("skipped_busy", f"statuscode: {status}, which only says that there is too much to do")
         if listed is None and not 200 <= status < 300:
             return failure("status", f"the canary ended with statuscode: {status}")

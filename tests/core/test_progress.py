@@ -167,6 +167,15 @@ def test_a_canary_alone_does_not_make_up_for_too_few_looks() -> None:
     assert conditions(*(play.see(4, count) for _ in range(3))) == ["stalling", "stalling", "hung"]
 
 
+def test_a_canary_that_was_sent_before_the_last_progress_and_is_late_is_none() -> None:
+    """It waited while work was done: late alone is not hung."""
+    play = Play()
+    count = working(play)
+    play.canary = Canary(play.now - 5, failed_at=play.now + 25, overdue=play.now - 5)
+    told = [play.see(1, count) for _ in range(40)]
+    assert {verdict.condition for verdict in told} == {"stalling"}
+
+
 def test_a_canary_that_failed_before_the_last_progress_is_none() -> None:
     play = Play()
     play.canary = Canary(0.0, failed_at=1.0, overdue=0.0)
@@ -450,6 +459,42 @@ def test_long_blind_beside_a_failing_health_answer_is_unresponsive() -> None:
     assert play.miss(health=True).condition == "blind"
     assert play.see(0, 1000).condition == "idle"
     assert play.miss(health=False).condition == "blind", "it begins anew"
+
+
+def test_a_moment_of_failing_health_beside_metrics_that_were_never_there_is_nothing() -> None:
+    play = Play()
+    for _ in range(100):
+        play.miss(health=True)
+    told = [play.miss(health=False) for _ in range(19)]
+    assert conditions(*told) == ["blind"] * 17 + ["unresponsive"] * 2, "180 s since the last good answer"
+    assert play.miss(health=True).condition == "blind"
+    assert play.miss(health=False).condition == "blind"
+
+
+def test_a_page_without_the_series_is_an_answer_too() -> None:
+    play = Play()
+    working(play)
+    for _ in range(100):
+        assert play.engines({}).condition == "blind"
+    assert conditions(*(play.miss(health=False) for _ in range(17))) == ["blind"] * 17
+
+
+def test_an_exporter_that_died_beside_a_server_that_answers_is_blind_and_not_down() -> None:
+    play = Play()
+    working(play)
+    assert {play.miss(refused=True, health=True).condition for _ in range(100)} == {"blind"}
+    assert play.miss(refused=True, health=False).condition == "down"
+
+
+def test_a_series_that_comes_and_goes_has_not_risen_by_coming_back() -> None:
+    play = Play()
+    both = Engine(4, 2, {"a": 50.0, "b": 70.0})
+    one = Engine(4, 2, {"a": 50.0})
+    play.engines({ONE: both})
+    play.engines({ONE: both})
+    told = [play.engines({ONE: engine}) for _ in range(6) for engine in (one, both)]
+    assert [verdict.stalled for verdict in told] == [20.0 + 10.0 * n for n in range(12)]
+    assert told[-1].condition == "hung"
 
 
 def test_refused_three_times_in_a_row_is_down_once_it_has_been_up() -> None:
