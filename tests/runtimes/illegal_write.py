@@ -7,34 +7,53 @@ PTX = b"""
 .version 6.0
 .target sm_50
 .address_size 64
-.visible .entry crash() {
+.visible .entry write(.param .u64 where) {
   .reg .u64 %a;
   .reg .u32 %v;
-  mov.u64 %a, 0xdead0000000;
+  ld.param.u64 %a, [where];
   mov.u32 %v, 1;
   st.global.u32 [%a], %v;
   ret;
 }
 """
+NOWHERE = 0xDEAD0000000
 ILLEGAL = {700, 719}  # CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED
+
+
+class Cuda:
+    """A context on the first GPU, with a kernel that writes one number. Raises OSError where CUDA refuses."""
+
+    def __init__(self) -> None:
+        self._cuda = ctypes.CDLL("libcuda.so.1")
+        context, module, device = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_int()
+        self._kernel, self._memory = ctypes.c_void_p(), ctypes.c_uint64()
+        self._do("cuInit", 0)
+        self._do("cuDeviceGet", ctypes.byref(device), 0)
+        self._do("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+        self._do("cuCtxSetCurrent", context)
+        self._do("cuModuleLoadData", ctypes.byref(module), PTX)
+        self._do("cuModuleGetFunction", ctypes.byref(self._kernel), module, b"write")
+        self._do("cuMemAlloc_v2", ctypes.byref(self._memory), ctypes.c_size_t(4))
+
+    def _do(self, name: str, *arguments: object) -> None:
+        code = getattr(self._cuda, name)(*arguments)
+        if code:
+            raise OSError(int(code), f"{name}: CUDA error {code}")
+
+    def write(self, *, where: int | None = None) -> int:
+        """Run the kernel: 0, or CUDA's error. One illegal write, and the context never does anything again."""
+        address = ctypes.c_uint64(self._memory.value if where is None else where)
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(address))
+        code = self._cuda.cuLaunchKernel(self._kernel, 1, 1, 1, 1, 1, 1, 0, None, arguments, None)
+        return int(code or self._cuda.cuCtxSynchronize())
 
 
 def main() -> int:
     """0 where the GPU refused the write."""
-    cuda = ctypes.CDLL("libcuda.so.1")
-    context, module, function, device = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_int()
-    for code in (
-        cuda.cuInit(0),
-        cuda.cuDeviceGet(ctypes.byref(device), 0),
-        cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device),
-        cuda.cuCtxSetCurrent(context),
-        cuda.cuModuleLoadData(ctypes.byref(module), PTX),
-        cuda.cuModuleGetFunction(ctypes.byref(function), module, b"crash"),
-        cuda.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, None, None, None),
-    ):
-        if code:
-            return int(code)
-    return 0 if cuda.cuCtxSynchronize() in ILLEGAL else 1
+    cuda = Cuda()
+    if cuda.write() != 0:
+        return 1
+    return 0 if cuda.write(where=NOWHERE) in ILLEGAL else 2
 
 
 if __name__ == "__main__":

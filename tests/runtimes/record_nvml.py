@@ -1,7 +1,7 @@
 """Records what the NVML process says on a machine with a GPU, an illegal write included: `python -m ... FILE`.
 
 The file is a transcript for tests without a GPU: a line of JSON for each line that it said, with the seconds since its
-start. There is none yet: it takes a GPU to make it.
+start. data/nvml-h100.jsonl is one.
 """
 
 import json
