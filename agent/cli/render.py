@@ -15,7 +15,8 @@ into its manifests; `${NAME}` stays a reference. Further files, native ones, are
 stays as it is when it is rendered again. The result is printed, what there is to know of it is told on standard
 error. Exit status 0 or 2."""
 EXAMPLES: Final = """\
-  kubectl get deployment model -o yaml | health-agent render kubernetes - | kubectl apply -f -
+  kubectl get deployment model -o yaml | health-agent render kubernetes - \
+    --image registry.example/model-health-agent:0.1.0 | kubectl apply -f -
   health-agent render kubernetes deployment.yaml restart.yaml > with-agent.yaml
   health-agent render kubernetes health.yaml --server-image vllm/vllm-openai:v0.11.0 --name llm
   health-agent render compose compose.yaml --image registry.example/model-health-agent:0.1.0
@@ -25,7 +26,7 @@ EXAMPLES: Final = """\
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("target", choices=("kubernetes", "compose", "eas"), help="what to make")
     parser.add_argument("files", nargs="+", metavar="FILE", help="document, - for standard input; then native ones")
-    parser.add_argument("--image", help="the agent's image (model-health-agent, tagged with this version)")
+    parser.add_argument("--image", help="the agent's image, where the place pulls from (model-health-agent:VERSION)")
     parser.add_argument(
         "--server-image",
         action="append",

@@ -17,7 +17,7 @@ class Expansion:
 
     def __init__(self, environ: Mapping[str, str], *, keep_unset: bool = False) -> None:
         self._environ = environ
-        self._keep_unset = keep_unset
+        self.keep_unset = keep_unset
         self._kept: set[str] = set()
         self._taken: dict[str, str] = {}  # value to the reference it came from
 
@@ -56,7 +56,7 @@ class Expansion:
         value = self._environ.get(name)
         if not value and default is not None:
             return default
-        if value is None and self._keep_unset:
+        if value is None and self.keep_unset:
             self._kept.add(whole)
             return whole
         if value is None:

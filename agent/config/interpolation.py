@@ -88,6 +88,8 @@ class Interpolation:
             return self.text(operand, depth + 1) if given else ""
         if given:
             return self._value(name[0]) or ""
+        if kind == "?" and self._expansion.keep_unset:
+            return f"${{{name[0]}}}"  # whoever uses the document will be asked for it
         if kind == "?":
             raise ValueError(f"the variable {name[0]} is required" + (f": {operand[:200]}" if operand else ""))
         return self.text(operand, depth + 1)

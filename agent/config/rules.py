@@ -47,7 +47,9 @@ def check_targets(
         target = host if isinstance(host, str) else container.host
         if port is not None and port == around.server_port and reaches(target, around.server_host):
             place = draft.choice.node.at("port")
-            decoder.report(place, f"port {port} is the agent's own listener: it would judge itself")
+            decoder.report(
+                place, f"port {port} is the agent's own listener: it would judge itself; give it another server.port"
+            )
 
 
 def _port(decoder: Decoder, node: Node, container: ContainerFields, choice: Choice) -> int | None:

@@ -1,7 +1,7 @@
 """Deployments with the agent beside the server, from a native document, a service.json, a manifest or Compose file."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from agent.config import Options, Problem, SourceRef
 from agent.config.tree import Node
 from agent.render import compose, eas, fresh, notes, servers, stream
-from agent.render.document import Agent
+from agent.render.document import Agent, beside
+from agent.render.manifest import name_of, pod_of
 from agent.render.options import Note, RenderError, Settings, Target
 from agent.render.reading import Reading, read
 from agent.render.servers import Server
@@ -36,13 +37,21 @@ def render(
     Raises ConfigError for what is wrong with the documents, RenderError for what can't be done with them.
     """
     reading = read(target, sources, environ, options, settings)
+    if settings.name and target == "compose":
+        raise RenderError("--name is not for Compose: `docker compose -p NAME` names the project")
     if settings.name and reading.kind == target:
         raise RenderError(f"--name is for what has none yet: {reading.first.kind.title} has its own")
     if settings.name is None and reading.kind == "eas":
         said = reading.first.roots[0].at("metadata.name").value
         reading.settings = replace(settings, name=said if isinstance(said, str) else None)
     text, told = _MAKERS[target](reading)
-    return Rendered(text, list(dict.fromkeys(reading.warnings)), told)
+    warnings = [one for one in dict.fromkeys(reading.warnings) if not (target == "compose" and _joined(one))]
+    return Rendered(text, warnings, told)
+
+
+def _joined(warning: Problem) -> bool:
+    """A network that the agent is put into: the document did not have it there yet."""
+    return warning.code == "W-COMPOSE-NETWORK" and "network_mode host" in warning.message
 
 
 def _kubernetes(reading: Reading) -> tuple[str, list[Note]]:
@@ -62,7 +71,7 @@ def _compose(reading: Reading) -> tuple[str, list[Note]]:
         if compose.has_agent(document):
             return to_yaml(document, compose.remarks(document)), [_unchanged("the project")]
         agent = reading.agent()
-        _all_there(agent, document["services"])
+        _all_there(reading, agent, document["services"])
         compose.inject(document, agent, reading.settings)
         return to_yaml(document, compose.remarks(document)), list(notes.of_compose(agent, document["services"]))
     agent, given, told = _elsewhere(reading)
@@ -78,12 +87,12 @@ def _eas(reading: Reading) -> tuple[str, list[Note]]:
         if eas.has_agent(document):
             return eas.to_text(document), [_unchanged("the service")]
         agent = reading.agent()
-        _all_there(agent, [server.name for server in servers.of_eas(document, eas.container_name)])
+        _all_there(reading, agent, [server.name for server in servers.of_eas(document, eas.container_name)])
         eas.inject(document, agent, reading.settings, semantics)
         return eas.to_text(document), list(notes.of_eas(agent))
     agent, given, told = _elsewhere(reading)
     document = eas.fresh(given, agent, reading.settings, semantics)
-    return eas.to_text(document), [*told, *notes.of_eas(agent)]
+    return eas.to_text(document), [*told, *eas.told_of(given), *notes.of_eas(agent)]
 
 
 _MAKERS: Final[dict[Target, Callable[[Reading], tuple[str, list[Note]]]]] = {
@@ -97,18 +106,23 @@ def _unchanged(what: str) -> Note:
     return Note("W-RENDER-UNCHANGED", f"{what} has the agent already: left as it is")
 
 
-def _all_there(agent: Agent, names: Collection[str]) -> None:
+def _all_there(reading: Reading, agent: Agent, names: Collection[str]) -> None:
+    said = "containers are matched by name"
+    if reading.kind == "compose" and "include" in reading.first.roots[0].value:
+        said = "what stands in included files is rendered as one, docker compose config > whole.yaml"
     for container in agent.config.containers:
         if container.name not in names:
-            raise RenderError(f"{container.name} is none of {', '.join(names)}: containers are matched by name")
+            raise RenderError(f"{container.name} is none of {', '.join(names)}: {said}")
 
 
 def _elsewhere(reading: Reading) -> tuple[Agent, list[Server], list[Note]]:
     """The agent and the servers of a document of another kind, and what is lost on their way."""
     agent = reading.agent()
-    given = _servers(reading, agent)
-    _all_there(agent, [server.name for server in given])
-    return agent, given, [*fresh.with_images(given, reading.settings), *fresh.losses(given)]
+    given, lost = _servers(reading, agent)
+    _all_there(reading, agent, [server.name for server in given])
+    if reading.kind == "compose":
+        beside(agent, {server.name for server in given})
+    return agent, given, [*fresh.with_images(given, reading.settings), *fresh.losses(given), *lost]
 
 
 _CHECKS: Final[dict[str, Callable[[Node], None]]] = {
@@ -118,16 +132,33 @@ _CHECKS: Final[dict[str, Callable[[Node], None]]] = {
 }
 
 
-def _servers(reading: Reading, agent: Agent) -> list[Server]:
+def _servers(reading: Reading, agent: Agent) -> tuple[list[Server], list[Note]]:
+    """The servers of a document, and what it holds beside them that goes nowhere. Raises RenderError."""
     roots = [item for root in reading.first.roots for item in stream.items(root)]
     if reading.kind in _CHECKS:
         for root in roots:
             _CHECKS[reading.kind](root)
     documents = [values(root) for root in roots]
     if reading.kind == "eas":
-        return servers.of_eas(documents[0], eas.container_name)
+        return servers.of_eas(documents[0], eas.container_name), []
     if reading.kind == "compose":
-        return servers.of_compose(documents[0])
+        return servers.of_compose(documents[0]), []
     if reading.kind == "kubernetes":
-        return [server for document in documents for server in servers.of_kubernetes(document)]
-    return [Server(name=one.name, ports=[one.port] if one.port else []) for one in agent.config.containers]
+        return _of_stream(documents)
+    return [Server(name=one.name, ports=[one.port] if one.port else []) for one in agent.config.containers], []
+
+
+def _of_stream(documents: Sequence[Mapping[str, Any]]) -> tuple[list[Server], list[Note]]:
+    found: dict[str, tuple[str, Server]] = {}
+    others = []
+    for document in documents:
+        called = f"{document.get('kind')} {name_of(document)}"
+        if pod_of(document) is None:
+            others.append(called)
+        for server in servers.of_kubernetes(document):
+            if server.name in found:
+                both = f"{found[server.name][0]} and {called}"
+                raise RenderError(f"{both} both have a container {server.name}: render them one by one")
+            found[server.name] = (called, server)
+    lost = [Note("W-RENDER-LEFT-OUT", f"not carried over: {', '.join(others)}")] if others else []
+    return [server for _, server in found.values()], lost

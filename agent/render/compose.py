@@ -64,8 +64,6 @@ def inject(document: dict[str, Any], agent: Agent, settings: Settings) -> None:
 def fresh(servers: Sequence[Server], agent: Agent, settings: Settings) -> dict[str, Any]:
     """A whole Compose file for servers that come from elsewhere."""
     document: dict[str, Any] = {"services": {server.name: _server(server) for server in servers}}
-    if settings.name:
-        raise RenderError("--name is not for Compose: `docker compose -p NAME` names the project")
     inject(document, agent, settings)
     return document
 

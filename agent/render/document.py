@@ -1,7 +1,7 @@
 """The agent's own document, as it is written beside the server, and what it asks of the place where it will run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from posixpath import dirname
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from agent.core.settings import Config, Container, Restart
 from agent.render.trees import native
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-)?")
+_LOOPBACK: Final = "127.0.0.1"
+_URL: Final = re.compile(r"([a-z]+://)([^/:?#@]+)(?=[/:?#]|$)")
 _WRITES: Final = frozenset({"state_file", "evidence_dir"})
 _READS: Final = re.compile(r"[a-z_]+_file")
 _CHECKS: Final = tuple(f"{kind}_check" for kind in CheckType)
@@ -98,6 +100,26 @@ def agent_of(loaded: Loaded) -> Agent:
     if not server:
         document.pop("server", None)
     return Agent(config=loaded.config, document=document, port=loaded.config.server.port)
+
+
+def beside(agent: Agent, hosts: Collection[str]) -> None:
+    """The servers that were ``hosts`` of a network share the agent's from now on: its document is told so."""
+    agent.document["containers"] = [_on_loopback(one, hosts) for one in agent.document["containers"]]
+    for container in agent.document["containers"]:
+        if container.get("host") == _LOOPBACK:
+            del container["host"]  # where servers are looked for anyway
+
+
+def _on_loopback(value: Any, hosts: Collection[str], key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _on_loopback(child, hosts, name) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_on_loopback(child, hosts, key) for child in value]
+    if key == "host" and value in hosts:
+        return _LOOPBACK
+    if key == "url" and isinstance(value, str) and (found := _URL.match(value)) and found[2] in hosts:
+        return f"{found[1]}{_LOOPBACK}{value[found.end() :]}"
+    return value
 
 
 def _container(written: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agent.config.eas import RESERVED_PORTS, Semantics
 from agent.core.model import CheckType
 from agent.render.document import Agent
-from agent.render.options import RenderError, Settings
+from agent.render.options import Note, RenderError, Settings
 from agent.render.servers import Server
 from agent.render.sidecar import ARGUMENTS, GPUS, NAME, PORT_VARIABLE, is_agent
 from agent.render.windows import Window, windows
@@ -124,6 +124,14 @@ def _point_at(container: dict[str, Any], wanted: Mapping[CheckType, Window], por
                 "success_threshold": successes,
                 "failure_threshold": failures,
             }
+
+
+def told_of(servers: Sequence[Server]) -> Iterator[Note]:
+    """A command takes the place of all that an image would run, its entrypoint too (EAS)."""
+    for server in servers:
+        if server.arguments and not server.entrypoint:
+            told = f"{server.name}: only its arguments are known, and EAS wants the program too: put it before them"
+            yield Note("W-RENDER-COMMAND", told)
 
 
 def _container(server: Server) -> dict[str, Any]:

@@ -60,3 +60,8 @@ def losses(servers: Sequence[Server]) -> Iterator[Note]:
         unknown = [name for name, value in server.variables.items() if value is None]
         if unknown:
             yield Note("W-RENDER-VARIABLE", f"{server.name}: its {', '.join(unknown)} come from elsewhere: see to them")
+        if server.references:
+            keys = ", ".join(server.references)
+            yield Note(
+                "W-RENDER-VARIABLE", f"{server.name}: references that nobody fills here, in {keys}: write them out"
+            )

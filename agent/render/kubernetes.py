@@ -1,12 +1,14 @@
 """Puts the agent into a Kubernetes workload: a container beside the server, whose probes point at it from then on."""
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, Final
 
 from agent.core.model import CheckType
+from agent.core.settings import Container
 from agent.render import rights
 from agent.render.document import Agent, acts
-from agent.render.manifest import containers_of, name_of, pod_of, template_of, user_of
+from agent.render.manifest import containers_of, merged, name_of, pod_of, template_of, user_of
 from agent.render.options import RenderError, Settings
 from agent.render.sidecar import CONFIG_FOLDER, NAME, is_agent, sidecar, volumes
 from agent.render.windows import Window, windows
@@ -18,9 +20,10 @@ PROBES: Final = {
     CheckType.LIVENESS: "livenessProbe",
 }
 _LEADING: Final = (
-    "enableServiceLinks", "shareProcessNamespace", "serviceAccountName", "automountServiceAccountToken", "volumes",
-    "initContainers",
+    "terminationGracePeriodSeconds", "enableServiceLinks", "shareProcessNamespace", "serviceAccountName",
+    "automountServiceAccountToken", "volumes", "initContainers",
 )  # fmt: skip
+_USUAL_GRACE: Final = 30  # seconds, Kubernetes' own
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 
@@ -51,12 +54,13 @@ def inject(document: dict[str, Any], agent: Agent, settings: Settings, name: str
     for container in containers_of(pod):
         spec = agent.container(str(container.get("name")))
         if spec is not None:
-            point_at(container, windows(spec), agent.port)
+            point_at(container, spec, agent.port, merged=merged(document))
     _insert(document, pod, sidecar(agent, settings, name, user=user, token=token), agent, settings)
     pod["volumes"] = [*(pod.get("volumes") or []), *volumes(agent, name, token=token)]
     if agent.runtimes("process"):
         pod["shareProcessNamespace"] = True
     pod["enableServiceLinks"] = False
+    _grant_grace(pod, agent)
     _lead(pod, known)
     return before
 
@@ -73,20 +77,48 @@ def _lead(pod: dict[str, Any], known: set[str]) -> None:
     pod |= ordered
 
 
-def point_at(container: dict[str, Any], wanted: Mapping[CheckType, Window], port: int) -> None:
-    """The server's probes ask the agent; how long the kubelet gives the server to end stays its own."""
+def point_at(container: dict[str, Any], spec: Container, port: int, *, merged: bool) -> None:
+    """The server's probes ask the agent; how long the kubelet gives the server to end stays its own.
+
+    Where the manifest will be ``merged`` with the running object, what was there before is said to be gone.
+    """
+    wanted = windows(spec)
     for kind, key in PROBES.items():
         before = container.pop(key, None) or {}
-        if kind in wanted:
-            window = wanted[kind]
-            container[key] = {
-                "httpGet": {"path": window.path, "port": port},
-                "periodSeconds": window.period,
-                "timeoutSeconds": window.timeout,
-                "failureThreshold": window.failures,
-            }
-            if kind is not CheckType.READINESS and "terminationGracePeriodSeconds" in before:
-                container[key]["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
+        probe = _probe(wanted[kind], port, spec, kind) if kind in wanted else None
+        if merged and before:
+            container[key] = _instead(before, probe)
+        elif kind in wanted:
+            container[key] = probe
+
+
+def _probe(window: Window, port: int, spec: Container, kind: CheckType) -> dict[str, Any]:
+    probe: dict[str, Any] = {
+        "httpGet": {"path": window.path, "port": port},
+        "periodSeconds": window.period,
+        "timeoutSeconds": window.timeout,
+        "failureThreshold": window.failures,
+    }
+    graces = [check.termination_grace_period_seconds or 0 for check in spec.checks() if check.type is kind]
+    if kind is not CheckType.READINESS and any(graces):
+        probe["terminationGracePeriodSeconds"] = ceil(max(graces))
+    return probe
+
+
+def _instead(before: Any, after: Any) -> Any:
+    """``after``, and null for what only ``before`` has: a merge takes that for an order to remove it."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return after
+    kept = {key: _instead(before.get(key), value) for key, value in after.items()}
+    return {**kept, **{key: None for key in before if key not in after}}
+
+
+def _grant_grace(pod: dict[str, Any], agent: Agent) -> None:
+    """Where the kubelet ends the server it gives it as long as the agent's document says."""
+    graces = [one.restart.grace_period_seconds for one in agent.config.containers if one.restart.action_name == "none"]
+    usual = pod.get("terminationGracePeriodSeconds", _USUAL_GRACE)
+    if graces and max(graces) != usual:
+        pod["terminationGracePeriodSeconds"] = ceil(max(graces))
 
 
 def _refuse(document: Mapping[str, Any], pod: Mapping[str, Any], agent: Agent, settings: Settings) -> None:

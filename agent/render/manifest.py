@@ -11,6 +11,7 @@ PLACES: Final[dict[str, tuple[str, ...]]] = {
     "Pod": _POD,
     **dict.fromkeys(_TEMPLATED, _TEMPLATE),
     "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
+    "PodTemplate": ("template", "spec"),
 }
 """Kind of workload to the path of its pod's spec."""
 
@@ -18,8 +19,9 @@ _SERVERS_METADATA: Final = (
     "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generateName", "generation",
     "managedFields", "ownerReferences", "resourceVersion", "selfLink", "uid",
 )  # fmt: skip
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _SERVERS_ANNOTATIONS: Final = (
-    "kubectl.kubernetes.io/last-applied-configuration",
+    _LAST_APPLIED,
     "deployment.kubernetes.io/revision",
     "deprecated.daemonset.template.generation",
     "batch.kubernetes.io/job-tracking",
@@ -29,6 +31,8 @@ _SERVERS_LABELS: Final = (
     "pod-template-hash", "controller-revision-hash", "pod-template-generation",
     "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
 )  # fmt: skip
+_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+_RELEASE: Final = "meta.helm.sh/release-name"
 _ADDED_TOLERATIONS: Final = [
     {"effect": "NoExecute", "key": f"node.kubernetes.io/{what}", "operator": "Exists", "tolerationSeconds": 300}
     for what in ("not-ready", "unreachable")
@@ -75,8 +79,18 @@ def name_of(document: Mapping[str, Any]) -> str:
 def owner_of(document: Mapping[str, Any]) -> str:
     """Who made this, as `Kind name`, where a controller did and would make it again without what is added here."""
     metadata = document.get("metadata")
-    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
-    return next((f"{one.get('kind')} {one.get('name')}" for one in owners or [] if one.get("controller")), "")
+    told = metadata if isinstance(metadata, dict) else {}
+    if (told.get("labels") or {}).get(_MANAGED_BY) == "Helm":
+        return f"Helm's release {(told.get('annotations') or {}).get(_RELEASE, '')}".rstrip()
+    owners = told.get("ownerReferences") or []
+    return next((f"{one.get('kind')} {one.get('name')}" for one in owners if one.get("controller")), "")
+
+
+def merged(document: Mapping[str, Any]) -> bool:
+    """Whether `kubectl apply` would keep what a new manifest does not say: this object runs, and was made otherwise."""
+    metadata = document.get("metadata")
+    told = metadata if isinstance(metadata, dict) else {}
+    return "uid" in told and _LAST_APPLIED not in (told.get("annotations") or {})
 
 
 def clean(document: dict[str, Any]) -> None:

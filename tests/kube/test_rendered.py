@@ -145,3 +145,29 @@ def test_a_change_of_the_config_map_is_followed(running: Running) -> None:
     eventually(lambda: period() == 3, within=150, what="the new period is in force")
     assert running.pod()["metadata"]["name"] == name
     assert running.state("model")["restartCount"] == 0
+
+
+def test_a_workload_that_apply_did_not_make_loses_its_old_questions_all_the_same(namespace: Namespace) -> None:
+    """`kubectl apply` would leave what the rendered manifest does not say: two handlers in a probe, an old delay."""
+    body = spec("", name="model", command=["sleep", "600"])
+    body["containers"][0]["livenessProbe"] = {"exec": {"command": ["true"]}, "initialDelaySeconds": 77}
+    body["containers"][0]["readinessProbe"] = {"tcpSocket": {"port": 8000}, "successThreshold": 3}
+    labels = {"app": "created"}
+    deployment = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "created"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": body},
+        },
+    }  # fmt: skip
+    namespace.kubectl("create", "--filename", "-", stdin=json.dumps(deployment))
+    live = namespace.kubectl("get", "deployment", "created", "--output", "yaml")
+    made = health_agent("render", "kubernetes", "-", "--sidecar", "container", "--exec-in", "agent", stdin=live)
+    assert made.returncode == 0, made.stderr
+    namespace.kubectl("apply", UNKNOWN_BEFORE_1_21, "--filename", "-", stdin=made.stdout)
+    containers = namespace.get("deployment", "created")["spec"]["template"]["spec"]["containers"]
+    server = next(one for one in containers if one["name"] == "model")
+    for key, path in (("livenessProbe", "/healthz/model"), ("readinessProbe", "/ready/model")):
+        assert (server[key].pop("httpGet")["path"], server[key]["successThreshold"]) == (path, 1)
+        assert not server[key].keys() & {"exec", "tcpSocket", "initialDelaySeconds"}

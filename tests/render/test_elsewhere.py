@@ -75,7 +75,7 @@ def test_a_deployment_becomes_a_compose_project() -> None:
     }
     text = services["health-agent"]["environment"]["HEALTH_AGENT_CONFIG"].replace("$$", "$")
     assert [one.host for one in loaded(text).config.containers] == ["model", "proxy"]
-    assert "W-RENDER-LEFT-OUT: model: not carried over: volumes" in map(str, made.notes)
+    assert "W-RENDER-LEFT-OUT: model: not carried over: volumes, initContainers (fetch)" in map(str, made.notes)
     assert rendered("compose", made.text).text == made.text
 
 
