@@ -20,6 +20,12 @@ FLAG: Final = "gpu_action_required"
 GPUS: Final = "gpus"
 """Key of `Target.seen`: the same of every GPU that is watched, "" for those that need nothing; for the metrics."""
 
+SLOWED: Final = "gpu_slowed_at"
+"""Key of `Target.seen`: when the hardware was last seen to hold a GPU's clocks down. The rule `progress` waits longer."""
+
+SLOWER: Final = 2.0  # how much longer: to halve the clocks is the least that a hardware slowdown does
+SLOWED_SECONDS: Final = 60.0  # for how long it counts
+
 CORROBORATED_SECONDS: Final = 60.0  # between an error of the process and a failure of its server
 COMPANION_SECONDS: Final = 5.0  # a double-bit error is explained by what comes with it
 LOST_SECONDS: Final = 10.0  # a GPU is lost once reads have failed for so long,
@@ -142,9 +148,19 @@ def _by_state(memory: Memory, one: Reading, now: float) -> Iterable[Finding]:
         yield Finding(one.gpu, "note", "a memory row is remapped at the next reset")
     if one.gpu in memory.rose:
         yield from _recent(Finding(one.gpu, "process", "uncorrected ECC errors", memory.rose[one.gpu]), now)
-    slowed = [text for bit, text in _SLOWED.items() if (one.clocks or 0) & bit]
-    if slowed:
-        yield Finding(one.gpu, "note", ", ".join(slowed))
+    reasons = slowdowns(one)
+    if reasons:
+        yield Finding(one.gpu, "note", ", ".join(reasons))
+
+
+def slowdowns(one: Reading) -> list[str]:
+    """Why the hardware holds a GPU's clocks down, in words; a power cap is usual, and none (gpu.md 2.3)."""
+    return [text for bit, text in _SLOWED.items() if (one.clocks or 0) & bit]
+
+
+def slower(slowed_at: float | None, now: float) -> float:
+    """How much longer than usual a server may take that was last seen on a slowed GPU ``slowed_at``."""
+    return SLOWER if slowed_at is not None and now - slowed_at <= SLOWED_SECONDS else 1.0
 
 
 def _by_events(memory: Memory, one: Reading, events: Sequence[Event], now: float, gpus: int) -> Iterable[Finding]:

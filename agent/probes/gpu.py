@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from agent.core.gpu import FLAG, GPUS, Reading, actions, corroborated, judge, remember
+from agent.core.gpu import FLAG, GPUS, SLOWED, Reading, actions, corroborated, judge, remember, slowdowns
 from agent.core.model import Outcome, Result, Target, error, failure, success, warning
 from agent.core.remembered import ANSWERS, Answer, Saying, say
 from agent.runtimes.nvml import Look, shared, used
@@ -69,6 +69,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
         gpus = {**target.seen.get(GPUS, {}), **{one.gpu: needed.get(one.gpu, "") for one in readings}}
         target.seen[GPUS] = gpus
         target.seen[FLAG] = {gpu: action for gpu, action in gpus.items() if action}
+        if any(map(slowdowns, readings)):
+            target.seen[SLOWED] = now
         told = "; ".join(f"{one.gpu}: {one.text} ({one.kind})" for one in findings)
         say(target, Saying(unready=bool(needed), detail=told if needed else ""))
         if not needed:

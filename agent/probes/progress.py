@@ -9,6 +9,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from agent.core.engines import Reading, Wanted
+from agent.core.gpu import SLOWED, slower
 from agent.core.model import Result, Target, failure, success, warning
 from agent.core.progress import Condition, Rule, State, blind_since, missed, scraped
 from agent.core.remembered import PASSIVE, Passive, Saying, canary, health_since, say
@@ -115,8 +116,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
                 return fault.result()
             return self._missed(target, begun, fault.detail, refused=fault.reason == "refused")
         after = scraped(
-            self._rule, self._state(target), found, begun, canary=canary(target.seen), started=target.started
-        )
+            self._rule(target, begun), self._state(target), found, begun,
+            canary=canary(target.seen), started=target.started,
+        )  # fmt: skip
         if found.engines:
             target.seen[PASSIVE] = _passive(after, found, self.warn_after_seconds)
         return self._told(target, after)
@@ -143,16 +145,17 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     def _missed(self, target: Target, begun: float, why: str, *, refused: bool) -> Result:
         before = self._state(target)
         health = health_since(target.seen, blind_since(before, begun))
-        after = missed(self._rule, before, begun, refused=refused, health=health, started=target.started, why=why)
+        rule = self._rule(target, begun)
+        after = missed(rule, before, begun, refused=refused, health=health, started=target.started, why=why)
         return self._told(target, after)
 
-    @property
-    def _rule(self) -> Rule:
+    def _rule(self, target: Target, now: float) -> Rule:
+        longer = slower(target.seen.get(SLOWED), now)
         return Rule(
-            warn_after=self.warn_after_seconds,
-            hung_after=self.hung_after_seconds,
+            warn_after=self.warn_after_seconds * longer,
+            hung_after=self.hung_after_seconds * longer,
             blind_after=self.blind_after_seconds,
-            max_step=self.max_step_seconds or 0.0,
+            max_step=(self.max_step_seconds or 0.0) * longer,
         )
 
     def _state(self, target: Target) -> State:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.gpu import FLAG, GPUS
+from agent.core.gpu import FLAG, GPUS, SLOWED
 from agent.core.model import Check, CheckType, Outcome, Result, Target, failure, success
 from agent.core.remembered import Answer, note_answer, sayings
 from agent.engine.worker import look
@@ -137,6 +137,17 @@ async def test_a_gpu_that_no_restart_helps_takes_readiness_away_until_it_is_well
     assert await verdict(target) == WELL
     assert (target.seen[FLAG], target.seen[GPUS]) == ({}, {FIRST: ""})
     assert [said.unready for said in sayings(target.seen).values()] == [False]
+
+
+@pytest.mark.parametrize(("clocks", "slowed"), [(0x8, True), (0x40, True), (0x80, True), (0x4, False), (0, False)])
+async def test_what_the_hardware_slows_is_known_to_the_rule_of_progress(
+    driver: Driver, clocks: int, slowed: bool
+) -> None:
+    """A power cap is everyday."""
+    target = a_target()
+    driver.set(gpu0_clocks=clocks)
+    await verdict(target)
+    assert (SLOWED in target.seen) is slowed
 
 
 @pytest.mark.parametrize("script", [{"gpu0_remap_pending": 1}, {"gpu0_clocks": 0x48}, {"gpu0_error": 15}])

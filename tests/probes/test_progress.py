@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.gpu import SLOWED
 from agent.core.model import Check, CheckType, Outcome, Result, Target
 from agent.core.remembered import Answer, Canary, canary, note_answer, passive, sayings
 from agent.core.series import SERIES, SERVER_NAMES
@@ -152,6 +153,17 @@ async def test_a_hang_is_a_failure_and_its_detail_names_the_engine() -> None:
     assert (found.outcome, found.reason) == ("failure", "hung")
     assert found.detail.startswith("engine=5 model_name=m: no progress for ")
     assert sayings(target.seen)["liveness/progress"].state == "hung"
+
+
+@pytest.mark.parametrize(("ago", "most"), [(None, 120), (0, 240), (59, 240), (61, 120)])
+async def test_on_a_gpu_that_the_hardware_slows_a_stall_may_last_twice_as_long(ago: float | None, most: int) -> None:
+    async with answering(says(body=page(3, 20))) as server:
+        target = target_of(server)
+        if ago is not None:
+            target.seen[SLOWED] = asyncio.get_running_loop().time() - ago
+        await attempt(VLLM, target)
+        found = await attempt(VLLM, target)
+    assert f" of {most} s " in found.detail
 
 
 async def test_two_checks_of_one_container_have_a_clock_each() -> None:
