@@ -21,7 +21,7 @@ GPUS: Final = "gpus"
 """Key of `Target.seen`: the same of every GPU that is watched, "" for those that need nothing; for the metrics."""
 
 SLOWED: Final = "gpu_slowed_at"
-"""Key of `Target.seen`: when the hardware was last seen to hold a GPU's clocks down. The rule `progress` waits longer."""
+"""Key of `Target.seen`: when the hardware was last seen to hold a GPU's clocks down; `progress` waits longer then."""
 
 SLOWER: Final = 2.0  # how much longer: to halve the clocks is the least that a hardware slowdown does
 SLOWED_SECONDS: Final = 60.0  # for how long it counts
