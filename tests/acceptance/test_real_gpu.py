@@ -95,7 +95,7 @@ def test_a_server_whose_kernel_never_ends_is_hung_and_the_gpu_is_free_after_its_
         servers.append(Running(start, tmp_path / "server.log", cwd=ROOT))
         agent.await_status("/ready/model", 200, within=60)
         (record,) = agent.model()["restarts"]
-        assert (record["outcome"], record["check"]) == ("succeeded", "liveness/canary")
+        assert (record["outcome"], record["check"]) == ("succeeded", "canary")
     finally:
         for server in servers:
             server.kill()
