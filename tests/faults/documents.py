@@ -116,18 +116,34 @@ def _checks(kind: Kind) -> dict[str, Any]:
     }
 
 
+SECONDS: Final[dict[str, float]] = {
+    "`hung_after_seconds`": HUNG,
+    "`blind_after_seconds`": BLIND,
+    "the health check's time-out": HEALTH_TIMEOUT,
+    "the canary that brings the first work (`quiet_seconds` and a period)": QUIET + PERIOD,
+    "the canary's `overload_timeout_seconds` twice with `cooldown_seconds` between": ALONE_FAILURES * ALONE
+    + ALONE_COOLDOWN,
+    "the health check's `failure_threshold` periods": HEALTH_FAILURES * HEALTH_PERIOD,
+}
+"""What thresholds are made of, and how long each part is here."""
+_HUNG, _BLIND, _HEALTH, _FIRST_WORK, _ALONE, _DEAD = SECONDS
+
+
+def made_of(kind: Kind, fault: str) -> tuple[str, ...]:
+    """The parts of the effective threshold, keys of SECONDS."""
+    if fault in OF_HANG and has_metrics(kind):
+        first_work = (_FIRST_WORK,) if fault == "deadlocked-idle" else ()
+        if kind.name == MLSERVER_ALONE.name or (kind.name == BENTOML.name and fault == "stopped"):
+            return (_BLIND, _HEALTH, *first_work)  # what answers is stuck itself: no metrics, and no health either
+        return (_HUNG, *first_work)
+    if fault in OF_HANG or (kind.name == LITSERVE.name and fault == "worker-killed"):  # its front lingers
+        return (_ALONE,)
+    return (_DEAD,)
+
+
 def threshold(kind: Kind, fault: str) -> float:
     """The effective threshold in seconds: after how long this configuration promises to have found this fault."""
-    if fault in OF_HANG and has_metrics(kind):
-        first_work = QUIET + PERIOD if fault == "deadlocked-idle" else 0.0  # a canary has to bring it
-        if kind.name == MLSERVER_ALONE.name or (kind.name == BENTOML.name and fault == "stopped"):
-            return BLIND + HEALTH_TIMEOUT + first_work  # what answers is stuck itself: no metrics, and no health either
-        return HUNG + first_work
-    alone = ALONE_FAILURES * ALONE + ALONE_COOLDOWN
-    if fault in OF_HANG:
-        return alone
-    dead = HEALTH_FAILURES * HEALTH_PERIOD
-    return max(dead, alone) if kind.name == LITSERVE.name and fault == "worker-killed" else dead  # its front lingers
+    return sum(SECONDS[part] for part in made_of(kind, fault))
 
 
 def periods(kind: Kind) -> float:

@@ -13,7 +13,7 @@ from agent.core.settings import Check
 from bench.report import machine as bench_machine
 from tests.acceptance.model_servers import Kind
 from tests.faults.cells import SLACK_SECONDS, Cell
-from tests.faults.documents import PRESET, document
+from tests.faults.documents import PRESET, document, made_of, threshold
 from tests.faults.matrix import FAULTS, KNOWN, PLAIN_SECONDS, SERVERS, Pace
 
 HERE: Final = Path(__file__).parent
@@ -60,6 +60,7 @@ def as_markdown(measured: Measured) -> str:
         "slack": f"{SLACK_SECONDS:g}",
         "plain": f"{PLAIN_SECONDS:g}",
         "times": times(),
+        "due": due(),
         "sums": sums(measured),
         "servers": servers_of(measured),
         "machine": "\n".join(f"- {fact}" for fact in measured.machine),
@@ -68,6 +69,20 @@ def as_markdown(measured: Measured) -> str:
     for name, value in words.items():
         text = text.replace(f"<!-- {name} -->", value)
     return text
+
+
+def due() -> str:
+    """Each effective threshold, what it is made of, and whose it is."""
+    whose: dict[tuple[str, float], list[str]] = {}
+    for kind in SERVERS:
+        for fault in FAULTS:
+            if fault.wanted_of(kind) == "found":
+                made = (made_of(kind, fault.name), threshold(kind, fault.name))
+                whose.setdefault(made, []).append(f"{kind.name} {fault.name}")
+    lines = (
+        f"| {' and '.join(names)} | {seconds:g} s | {', '.join(cells)} |" for (names, seconds), cells in whose.items()
+    )
+    return "\n".join(("| effective threshold | here | of |", "|---|---|---|", *lines))
 
 
 def times() -> str:
