@@ -70,10 +70,10 @@ def test_a_process_that_was_stopped_was_not_blocked() -> None:
 
     The loop is busy, never for long, and still is when the process goes on: its next beat is not what comes first.
     """
-    with agent(BUSY, dump=4, leave=5) as process:  # far above what a busy machine makes of a slice of work
+    with agent(BUSY, dump=8, leave=9) as process:  # far above what a busy machine makes of a slice of work
         process.send_signal(signal.SIGSTOP)
         try:
-            process.wait(timeout=6)
+            process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGCONT)
         out, told = process.communicate(timeout=20)
