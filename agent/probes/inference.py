@@ -123,8 +123,13 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
     # -- one look ----------------------------------------------------------------------------------------------------
 
     async def probe(self, target: Target) -> Result:
-        now = asyncio.get_running_loop().time()
-        flight: _Flight | None = target.seen.get(_FLIGHT)
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + target.timeout
+        while (flight := self._others(target)) is not None:
+            if not await flight.over(patience - loop.time()):
+                return error("skipped_busy", "another canary is still under way")
+        now = loop.time()
+        flight = target.seen.get(_FLIGHT)
         if flight is None:
             held = hold_back(
                 canary(target.seen), passive(target.seen), now, load=target.seen.get(_LOAD),
@@ -135,8 +140,8 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
             if held:
                 return error("skipped_busy", _HELD[held])
             flight = _Flight(self, target, now)
-        end = flight.sent_at + self.deadline(target)
-        if flight.key != self._key(target) or end <= now:
+        end = flight.sent_at + self._answer_within(target)
+        if end <= now:
             return error("skipped_busy", "another canary is still under way")
         try:
             async with asyncio.timeout_at(end):
@@ -146,7 +151,16 @@ class Inference(msgspec.Struct, frozen=True, kw_only=True):
         say(target, Saying())  # whatever the answer, it is not silent
         return result
 
+    def _others(self, target: Target) -> "_Flight | None":
+        """The canary under way, where it asks something else: there is one at a time for each container."""
+        flight: _Flight | None = target.seen.get(_FLIGHT)
+        return None if flight is None or flight.key == self._key(target) else flight
+
     def deadline(self, target: Target) -> float:
+        """Seconds that a look may take: its answer's, and its time-out once more to wait for another's canary."""
+        return self._answer_within(target) + (0.0 if self._others(target) is None else target.timeout)
+
+    def _answer_within(self, target: Target) -> float:
         """Seconds that an answer may take: more where nothing else tells busy from hung."""
         now = asyncio.get_running_loop().time()
         known = tells(passive(target.seen), now, quiet=self.quiet_seconds)
@@ -222,6 +236,7 @@ class _Flight:
         self.sent_at = now
         self.seen = target.seen
         self._waiting = 0
+        self._ended = asyncio.Event()
         self.seen[_FLIGHT] = self
         self.seen[CANARY] = canary_sent(canary(self.seen), now)
         self._task = asyncio.create_task(self._fly(method, target), name=f"canary {target.container}")
@@ -236,6 +251,15 @@ class _Flight:
             self._waiting -= 1
             if not self._waiting:
                 self._end()
+
+    async def over(self, seconds: float) -> bool:
+        """Wait for its end, for so long at most; whether it came."""
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _fly(self, method: Inference, target: Target) -> Result:
         try:
@@ -255,6 +279,7 @@ class _Flight:
 
     def _end(self) -> None:
         self._task.cancel()
+        self._ended.set()
         if self.seen.get(_FLIGHT) is self:
             del self.seen[_FLIGHT]
         self.seen[CANARY] = replace(self.seen[CANARY], in_flight=False)

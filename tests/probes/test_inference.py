@@ -330,12 +330,44 @@ async def test_checks_that_ask_the_same_wait_for_one_request() -> None:
         rounds = [asyncio.create_task(one(PREDICT, first)), asyncio.create_task(one(PREDICT, second))]
         await until_connected(server)
         third = server.target(seen=first.seen)
-        other = await one(Inference(path="/other"), third)
+        other = await one(Inference(path="/other"), third, 0.1)
         assert (other.outcome, other.reason) == (Outcome.ERROR, "skipped_busy")
         release.set()
         assert [result.outcome for result in await asyncio.gather(*rounds)] == [Outcome.SUCCESS] * 2
         assert server.connections == 1
         assert (await one(Inference(path="/other"), third)).outcome is Outcome.SUCCESS
+
+
+async def test_checks_that_ask_something_else_take_turns() -> None:
+    """However many begin at once, each is asked, one after the other, and none starves."""
+    at_once: list[int] = []
+    open_now = 0
+
+    async def behaviour(peer: Peer) -> None:
+        nonlocal open_now
+        await peer.request()
+        open_now += 1
+        at_once.append(open_now)
+        await asyncio.sleep(0.02)
+        open_now -= 1
+        await peer.send(says())
+
+    async with behaving(behaviour) as server:
+        target = server.target()
+        rounds = [one(Inference(path=f"/{n}"), server.target(seen=target.seen), 10) for n in range(6)]
+        assert [str(result.outcome) for result in await asyncio.gather(*rounds)] == ["success"] * 6
+    assert at_once == [1] * 6
+
+
+async def test_whoever_waits_for_another_canary_that_is_lost_sends_none() -> None:
+    """The server has not answered: the next one waits for the cooldown, whosever it is."""
+    async with behaving(silent) as server:
+        target = server.target()
+        first = asyncio.create_task(one(Inference(path="/a", overload_timeout_seconds=0.1), target, 0.1))
+        await until_connected(server)
+        second = await one(Inference(path="/b"), server.target(seen=target.seen), 5)
+        assert (await first).reason == "timeout"
+        assert (second.outcome, second.reason, server.connections) == (Outcome.ERROR, "skipped_busy", 1)
 
 
 async def test_a_check_that_leaves_at_its_time_out_leaves_the_request_to_the_other() -> None:
