@@ -246,6 +246,29 @@ def test_the_exit_action_leaves_in_order_with_its_code(home: Path) -> None:
     assert remembered["hold"] is None
 
 
+def test_exit_is_not_taken_where_its_cost_could_not_be_remembered(home: Path) -> None:
+    """Else the next agent would find its whole budget again, and leave again, without end."""
+    check = {"tcp_socket": {}, "period_seconds": 0.1, "failure_threshold": 1}
+    restart = {"action": {"exit": {"code": 7}}, "backoff": {"initial_seconds": 0.1, "max_seconds": 0.1}}
+    document = {
+        "containers": [{"name": "model", "port": free_port(), "liveness_check": check, "restart": restart}],
+        "state_file": str(home / "nowhere" / "state.json"),
+    }
+    (home / "config.yaml").write_text(json.dumps({**document, "server": {"port": 0}}))
+    with subprocess.Popen([COMMAND, "run", "-c", home / "config.yaml"], stderr=subprocess.PIPE, text=True) as agent:
+        assert agent.stderr is not None
+        told = []
+        for line in agent.stderr:
+            told.append(json.loads(line))
+            if told[-1]["event"] == "restart.given_up":
+                agent.terminate()
+    assert agent.returncode == 0
+    events = [line["event"] for line in told]
+    assert events.index("state.unwritable") < events.index("agent.started")
+    assert events.count("restart.failed") == 5
+    assert "state_file can't be written" in next(line["detail"] for line in told if line["event"] == "restart.failed")
+
+
 async def test_a_file_that_changed_while_the_agent_started_is_read_again(tmp_path: Path) -> None:
     """Between the first reading and the first look at the files: nothing later would tell of it."""
     file = tmp_path / "config.yaml"

@@ -42,7 +42,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     ``type`` is pre_restart, post_restart, on_transition, on_give_up or action. ``runtime`` is the container's Runtime
     struct or None, and ``identity`` what that called the instance which is to go, so that no successor is hit;
     ``grace_seconds`` is how long a signalled process may take to leave before SIGKILL. ``remembers``: the agent has a
-    state file, and finds its budget again should the action end it too.
+    state file that it can write, and finds its budget again should the action end it too.
     """
 
     type: str

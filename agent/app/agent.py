@@ -69,6 +69,7 @@ class Agent:
         for spec in self.config.containers:
             self.guards[spec.name] = self._guard(spec)
         await asyncio.gather(*(guard.begin(remembered.get(name)) for name, guard in self.guards.items()))
+        await self.save()  # a file that can't be written is told now, and not in the middle of a restart
         listener = await listen(self, self.config.server)
         for guard in self.guards.values():
             guard.work(self._stagger)
@@ -160,7 +161,7 @@ class Agent:
     def _guard(self, spec: Any) -> Guard:
         return Guard(
             spec, bus=self.bus, pulse=self.pulse, lateness=self.lateness, clock=asyncio.get_running_loop().time,
-            save=self.save, leave=self.leave, redact=self.redact, remembers=self.state_file.path is not None,
+            save=self.save, leave=self.leave, redact=self.redact, remembers=lambda: self.state_file.remembers,
         )  # fmt: skip
 
     def _guard_of(self, name: str) -> Guard | None:

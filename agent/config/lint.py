@@ -12,6 +12,7 @@ import msgspec
 from agent.config import lint_progress
 from agent.config.hints import REQUESTS, Hint
 from agent.core.explain import detect_best, detect_worst, first_probe, longest, startup_budget
+from agent.core.redact import redactor
 from agent.core.settings import Config, Container
 
 LOADING_SECONDS: Final = 120.0  # what even a small model server may take to load, on a cold disk
@@ -32,8 +33,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 def lint(config: Config) -> list[Finding]:
     """Every rule over every container, in document order, then over the agent's own settings."""
+    redact = redactor(config.secrets)  # a host, say, that stands in a variable
     found = [
-        Finding(code=code, path=_path(index, container, hint), message=hint.message, container=container.name)
+        Finding(code=code, path=_path(index, container, hint), message=redact(hint.message), container=container.name)
         for index, container in enumerate(config.containers)
         for code, rule in RULES.items()
         for hint in rule(container)

@@ -103,8 +103,8 @@ class Target:
     ``reached_body`` is set by a method once the target has answered and only the body is still to come: the worker's
     own deadline is then an error, not a failure (probe-semantics 2.1, point 7). ``in_runtime`` is set by a method while
     it waits for the runtime and not yet for the target: an engine that does not answer is an error too. ``so_far`` is
-    set by a method that tries again until the deadline: what it has found until then. ``impaired`` is set by the worker
-    where the agent itself could not look. The worker clears all four before each try.
+    set by a method that tries again until the deadline: what it has found until then, for its `late`. ``impaired`` is
+    set by the worker where the agent itself could not look. The worker clears all four before each try.
     """
 
     __slots__ = (

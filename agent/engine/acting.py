@@ -57,6 +57,8 @@ def _own_words(task: "asyncio.Task[None]") -> ActionError | None:
 
 
 async def _act(rule: Restart, order: Order) -> None:
+    if getattr(rule.action, "needs_state_file", False) and not order.remembers:
+        raise ActionError("it ends the agent, which would forget its budget: state_file can't be written")
     await rule.action.act(order)
 
 

@@ -52,11 +52,11 @@ class Guard:
         save: Callable[[], Any],
         leave: Callable[[int], None],
         redact: Callable[[str], str],
-        remembers: bool = True,
+        remembers: Callable[[], bool] = lambda: True,
     ) -> None:
         self.clock = clock
         self.bus, self.pulse, self.lateness = bus, pulse, lateness
-        self.save, self.leave, self.redact, self.remembers = save, leave, redact, remembers
+        self.save, self.leave, self.redact, self._remembers = save, leave, redact, remembers
         self.agent_started_at = clock()
         self.container = Container(spec, self)
         self.watch = Watch(spec.name, liveness_address(spec), spec.runtime)
@@ -143,6 +143,10 @@ class Guard:
         self.remedy.reconsider()
         self._changed()
 
+    @property
+    def remembers(self) -> bool:
+        return self._remembers()
+
     def memory(self) -> Memory:
         """What the next process should know."""
         return memory_of(self)
@@ -228,6 +232,7 @@ class Guard:
         if initial and before in (None, value):
             return self._changed()  # where a check stands before it has looked is no news
         bump(self.stats.transitions, (str(kind), str(value)))
+        initial = initial or value is Published.UNKNOWN  # which no round ever finds
         last = slot.last if slot.last and self.container.running else failure("gone")  # nothing looked
         reason = {} if initial else {"reason": last.reason}
         fields = {"type": str(kind), "check": slot.check.name, "to": str(value), **reason}
@@ -235,7 +240,7 @@ class Guard:
         self.tell(f"{kind}.{value.lower()}", fields, level=level, detail="" if initial else last.detail)
         hook = self.container.spec.restart.hooks.on_transition
         cause = cause_of(self.container, slot)
-        cause = msgspec.structs.replace(cause, reason="") if initial else cause
+        cause = msgspec.structs.replace(cause, reason="" if initial else last.reason)
         self.hooks.tell(hook, self.remedy.ledger.order("on_transition", cause))
         return self._changed()
 

@@ -78,6 +78,11 @@ class StateFile:
         self._saving: asyncio.Task[None] | None = None
         self._trouble = ""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the next process will find what was saved last."""
+        return self.path is not None and not self._trouble
+
     async def recall(self) -> dict[str, Memory]:
         """What `load` finds, off the loop and bounded in time: a mount that hangs must not stop the agent's start."""
         try:

@@ -25,7 +25,11 @@ class Surroundings(Protocol):
     dependencies: Dependencies
     maintenance: Maintenance
     agent_started_at: float
-    remembers: bool  # the agent has a state file
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the agent has a state file, and could write it last."""
+        ...
 
     def clock(self) -> float:
         """Seconds on the engine's clock."""

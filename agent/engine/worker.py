@@ -52,8 +52,6 @@ async def _attempt(check: Check, target: Target) -> Result:
             return error("stalled", f"no end of the body within {check.timeout_seconds:g} s")
         if target.in_runtime:
             return error("runtime", f"the runtime did not answer within {check.timeout_seconds:g} s")
-        if target.so_far is not None:
-            return failure(target.so_far.reason, f"{target.so_far.detail}, for {check.timeout_seconds:g} s")
         return failure("timeout", f"no answer within {check.timeout_seconds:g} s")
     return (
         result

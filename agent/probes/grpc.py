@@ -25,6 +25,7 @@ _CODES: Final = (
     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
+_NO_ANSWER: Final = "timeout: health rpc did not complete"
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
 
@@ -73,6 +74,19 @@ class Grpc(msgspec.Struct, frozen=True, kw_only=True):
             connection.close()
         return _judge(answer, target.timeout)
 
+    def late(self, target: Target) -> Result:
+        """The deadline has passed: in the words of the kubelet's client, and with the reason of the last try."""
+        within = f"within {target.timeout:g}s"
+        if target.so_far is None:
+            return failure("timeout", f"{_NO_ANSWER} {within}")
+        found = target.so_far
+        return failure(
+            found.reason, f'timeout: failed to connect service "{self._address(target)}" {within}: {found.detail}'
+        )
+
+    def _address(self, target: Target) -> str:
+        return first_url("http", target.host, target.port_of(self.port), "/").authority
+
     def _headers(self, host: str, port: int, left: float) -> list[tuple[str, str]]:
         return [
             (":method", "POST"),
@@ -116,7 +130,7 @@ def _refused(code: int, timeout: float) -> Result:
     if name == "UNIMPLEMENTED":
         return failure("unimplemented", "this server does not implement the grpc health protocol")
     if name == "DEADLINE_EXCEEDED":
-        return failure("timeout", f"health rpc did not complete within {timeout:g} s")
+        return failure("timeout", f"{_NO_ANSWER} within {timeout:g}s")
     if name == "NOT_FOUND":
         return failure("serving", "the server knows no such service (NOT_FOUND)")
     return failure("status", f"health rpc failed: {name}")

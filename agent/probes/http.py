@@ -16,6 +16,7 @@ from agent.probes.parts.tls import Tls
 from agent.probes.parts.url import Url, first_url, is_absolute, next_url
 
 _MAX_REQUESTS: Final = 10
+_SHOWN: Final = 200  # bytes of a body that is told
 _FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD: Final = frozenset({307, 308})
 
@@ -132,7 +133,8 @@ class HttpGet(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if unmet is not None:
             return failure("expectation", unmet)
         if redirect and expected is None:
-            return warning("redirect", f"Probe terminated redirects, statuscode: {status}")
+            text = body[:_SHOWN].decode("utf-8", "backslashreplace")
+            return warning("redirect", f"Probe terminated redirects, Response body: {text}")
         return success(f"statuscode: {status}")
 
 

@@ -125,6 +125,12 @@ def test_each_rule_warns_of_what_it_is_for(code: str) -> None:
     assert code in codes(BAD[code])
 
 
+def test_a_host_that_stands_in_a_variable_is_not_told() -> None:
+    config = Config(containers=(BAD["W-LIVENESS-ELSEWHERE"],), secrets=("redis",))
+    (message,) = [finding.message for finding in lint(config) if finding.code == "W-LIVENESS-ELSEWHERE"]
+    assert message.startswith("it asks [redacted], not 127.0.0.1")
+
+
 def test_a_careful_configuration_gets_no_warning() -> None:
     assert codes(container(*GOOD), container(*GOOD, restart=acting(drain=Drain(max_seconds=30)))) == []
 

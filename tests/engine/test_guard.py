@@ -614,6 +614,26 @@ def test_on_transition_is_told_of_each_change_in_order() -> None:
     assert run_virtual(work) == [("on_transition", "it", to) for to in ("Success", "Failure", "Success")]
 
 
+def test_what_changes_because_the_container_is_down_is_told_with_that_reason() -> None:
+    """Not with that of a look which found something else."""
+
+    async def work() -> list[tuple[str, str, str]]:
+        hook = Acts()
+        readiness = check("readiness", Letters("s"), period_seconds=3, name="ready")
+        spec = container(
+            check("startup", Letters("s"), period_seconds=3), check("liveness", Letters("sf")), readiness,
+            action=Acts(takes=30), hooks=Hooks(on_transition=hook),
+        )  # fmt: skip
+        async with guarded(spec):
+            await at(35)
+        return [(order.check, order.to, order.reason) for order in hook.orders]
+
+    told = run_virtual(work)
+    assert ("it", "Failure", "status") in told
+    assert ("ready", "Failure", "gone") in told
+    assert not [one for one in told if one[1:] == ("Failure", "ok")]
+
+
 def test_a_hook_has_no_veto_and_its_failure_is_only_told(caplog: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         server = Server()

@@ -117,7 +117,7 @@ async def test_h10_a_redirect_without_location_ends_the_chain_with_a_warning(bod
     async with answering(lambda r: answers[r.target]) as server:
         result = await attempt(get(), server.target())
     assert (result.outcome, result.reason) == (Outcome.WARNING, "redirect")
-    assert result.detail == "Probe terminated redirects, statuscode: 308"
+    assert result.detail == f"Probe terminated redirects, Response body: {body.decode()}"
 
 
 async def test_h11_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
