@@ -7,20 +7,20 @@ from typing import Final
 from agent.config.compose_files import BLOCK, Project
 from agent.config.decode import Decoder
 from agent.config.ourselves import is_agent
-from agent.config.tree import Node, below, items, texts
+from agent.config.tree import Node, Over, below, items, texts
 
 _HERE: Final = "127.0.0.1"
 _PRIVATE: Final = frozenset({"none", "bridge"})
 """Network modes in which a service has a namespace of its own and no name that others could look up."""
 
 
-def native_tree(decoder: Decoder, project: Project, *, alone: bool = True) -> Node | None:
+def native_tree(decoder: Decoder, project: Project, over: Over | None = None) -> Node | None:
     """The native tree of a project's services.
 
     None where no service is to be looked at and no other document is laid over it; that is reported.
     """
-    containers = list(_Services(decoder, project).containers())
-    if not containers and alone:
+    containers = list(_Services(decoder, project, over or {}).containers())
+    if not containers and over is None:
         if not decoder.problems:
             decoder.problems += decoder.warnings  # they say what was left out
             place = project.root.value["services"]
@@ -41,8 +41,9 @@ def native_tree(decoder: Decoder, project: Project, *, alone: bool = True) -> No
 class _Services:
     """One project's services on their way."""
 
-    def __init__(self, decoder: Decoder, project: Project) -> None:
+    def __init__(self, decoder: Decoder, project: Project, over: Over) -> None:
         self.decoder = decoder
+        self.over = over
         self.project = project
         self.agents = {name for name, node in project.services.items() if BLOCK not in node.value and _is_agent(node)}
 
@@ -70,9 +71,11 @@ class _Services:
     def _container(self, name: str, node: Node) -> Node | None:
         """A service's block as a native container; what it does not say follows from the service."""
         block: Node | None = node.value.get(BLOCK)
-        if block is None:
+        over = self.over.get(name)
+        if block is None and over is None:
             self._healthcheck_unread(node)
             return None
+        block = Node(None, node.file, node.line, below(node.path, BLOCK)) if block is None else block
         if block.value is not None and not isinstance(block.value, dict):
             return block  # the native reading says what is wrong with it
         native: dict[str, Node] = {"name": _literal(block, "name", name), **(block.value or {})}
@@ -81,14 +84,15 @@ class _Services:
         port = _lone_port(node)
         if port is not None and "port" not in native:
             native["port"] = port
-        self._runtime(name, block, native)
-        if not _holds(native.get("runtime"), "docker"):
+        said = {**native, **(over or {})}  # what will stand
+        self._runtime(name, block, native, said)
+        if not _holds(said.get("runtime"), "docker") and not _holds(native.get("runtime"), "docker"):
             self._healthcheck_unread(node)
         elif _has_healthcheck(node):
             verdict = node.value["healthcheck"]
             check = verdict.like({"engine_health": verdict.like({})})
             native.setdefault("readiness_check", check)
-            if "restart" in native and native["restart"].value is not None:
+            if "restart" in said and said["restart"].value is not None:
                 native.setdefault("liveness_check", check)
         return block.like(native)
 
@@ -101,11 +105,14 @@ class _Services:
                 f"{BLOCK}: {{runtime: {{docker: {{}}}}}}",
             )
 
-    def _runtime(self, name: str, block: Node, native: dict[str, Node]) -> None:
-        """The docker runtime, where it is wanted, looks for the service's own container unless it is told another."""
-        if "runtime" not in native and _restarts_with_docker(native):
-            native["runtime"] = _map(block, "runtime", {"docker": _map(block, "runtime.docker", {})})
-        runtime = native.get("runtime")
+    def _runtime(self, name: str, block: Node, native: dict[str, Node], said: Mapping[str, Node]) -> None:
+        """The docker runtime, where it is wanted, looks for the service's own container unless it is told another.
+
+        ``native`` is the block's own word, ``said`` that with what is laid over it.
+        """
+        runtime = said.get("runtime")
+        if runtime is None and _restarts_with_docker(said):
+            runtime = _map(block, "runtime", {"docker": _map(block, "runtime.docker", {})})
         if runtime is None or not _holds(runtime, "docker"):
             return
         docker = runtime.value["docker"]

@@ -8,7 +8,7 @@ from msgspec import Meta
 from agent.config.decode import Decoder
 from agent.config.problems import Problem
 from agent.config.scalars import INVALID
-from agent.config.tree import Node, below
+from agent.config.tree import Node, Over, below
 from agent.core.model import CheckType
 from agent.core.settings import Port
 
@@ -77,8 +77,9 @@ def reading(check: EasCheck, kind: CheckType, semantics: Semantics) -> Reading:
 class _Conversion:
     """One document on its way; remembers the checks whose two readings differ."""
 
-    def __init__(self, decoder: Decoder, semantics: Semantics, exec_in: str) -> None:
+    def __init__(self, decoder: Decoder, semantics: Semantics, exec_in: str, over: Over) -> None:
         self.decoder = decoder
+        self.over = over
         self.semantics: Semantics = semantics
         self.exec_in = exec_in
         self.differing: list[tuple[Node, str]] = []
@@ -98,7 +99,8 @@ class _Conversion:
                 self._into(native, key, child)
             elif key == "health_check":
                 self._undocumented(native, node, child)
-        return Node(native, node.file, node.line, node.path) if native.keys() - {"name", "port"} else None
+        probed = native.keys() - {"name", "port"} or native["name"].value in self.over
+        return Node(native, node.file, node.line, node.path) if probed else None
 
     def _name(self, node: Node, number: int) -> Node:
         name: Node | None = node.value.get("name")
@@ -176,8 +178,10 @@ class _Conversion:
         self.decoder.warnings.append(Problem(node.file, node.line, node.path, message, "W-EAS-THRESHOLD"))
 
 
-def native_tree(decoder: Decoder, root: Node, semantics: Semantics, exec_in: str, *, alone: bool = True) -> Node | None:
-    """The native tree of a service.json, without the containers that have no checks.
+def native_tree(
+    decoder: Decoder, root: Node, semantics: Semantics, exec_in: str, over: Over | None = None
+) -> Node | None:
+    """The native tree of a service.json, without the containers that have no checks, nor any in what is laid ``over``.
 
     None where nothing is left to probe and no other document is laid over it; that is reported.
     """
@@ -185,11 +189,11 @@ def native_tree(decoder: Decoder, root: Node, semantics: Semantics, exec_in: str
     if containers is None or not isinstance(containers.value, list):
         decoder.report(root, "expected a list of containers with checks", "containers")
         return None
-    conversion = _Conversion(decoder, semantics, exec_in)
+    conversion = _Conversion(decoder, semantics, exec_in, over or {})
     found = [conversion.container(child, number) for number, child in enumerate(containers.value)]
     conversion.warn_of_thresholds()
     native: list[Any] = [container for container in found if container is not None]
-    if not native and alone:
+    if not native and over is None:
         decoder.report(containers, "no container has a liveness_check, readiness_check or startup_check")
         return None
     return root.like({"containers": containers.like(native)})

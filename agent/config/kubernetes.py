@@ -8,7 +8,7 @@ import msgspec
 from agent.config.decode import Decoder
 from agent.config.kubernetes_container import Conversion
 from agent.config.kubernetes_probe import PROBES
-from agent.config.tree import Node, below, items
+from agent.config.tree import Node, Over, below, items
 
 _TEMPLATES: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job")
 _PODS: Final = {
@@ -47,7 +47,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def native_tree(
-    decoder: Decoder, documents: Sequence[Node], exec_in: str, listener: int, *, alone: bool = True
+    decoder: Decoder, documents: Sequence[Node], exec_in: str, listener: int, over: Over | None = None
 ) -> Node | None:
     """The native tree of all the pods; ``listener`` is the port that the agent itself listens on.
 
@@ -55,9 +55,9 @@ def native_tree(
     """
     before = len(decoder.problems)
     pods = _topmost([pod for document in documents for pod in _pods(decoder, document)])
-    conversion = Conversion(decoder, exec_in, listener)
+    conversion = Conversion(decoder, exec_in, listener, over or {})
     found = [_Found(pod, native) for pod in pods for native in _containers(conversion, pod)]
-    if not found and (alone or not pods):
+    if not found and (over is None or not pods):
         if len(decoder.problems) == before:
             _nothing_left(decoder, documents, pods, asked=conversion.asked_agent)
         return None

@@ -9,7 +9,7 @@ from agent.config.decode import Decoder
 from agent.config.hosts import is_loopback
 from agent.config.kubernetes_probe import PROBES, literal, native_check, port_name_problem
 from agent.config.ourselves import PROGRAM, is_agent, is_answer
-from agent.config.tree import Node, below, items, texts
+from agent.config.tree import Node, Over, below, items, texts
 from agent.config.words import suggestion
 from agent.core.settings import Server
 
@@ -20,8 +20,9 @@ _LIKE_A_PROBE: Final = re.compile("(.*?)[-_]?(?:probe|check)s?")
 class Conversion:
     """The reading of one manifest. ``listener`` is the port that the agent itself listens on."""
 
-    def __init__(self, decoder: Decoder, exec_in: str, listener: int) -> None:
+    def __init__(self, decoder: Decoder, exec_in: str, listener: int, over: Over) -> None:
         self.decoder = decoder
+        self._over = over
         self.asked_agent = False  # some probe was left out because it asks the agent
         self._exec_in = exec_in
         self._listener = listener
@@ -50,7 +51,7 @@ class Conversion:
         return any(port == self._listener and path.startswith("/-/") and is_answer(path) for port, path in asked)
 
     def container(self, node: Node, spec: Node, agent_ports: Collection[int]) -> Node | None:
-        """The native container, or None where it has no probe of its own."""
+        """The native container, or None where it has no probe of its own and nothing is laid over it."""
         ports = _named_ports(node)
         numbers = {name: port.value for name, port in ports.items()}
         env = _env(node)
@@ -61,7 +62,7 @@ class Conversion:
             elif child.value is not None and not self._asks_agent(child, numbers, agent_ports):
                 kind = PROBES[key]
                 native[f"{kind}_check"] = native_check(self.decoder, child, kind, env, self._exec_in)
-        if not native:
+        if not native and "".join(texts(node.value.get("name"))) not in self._over:
             return None
         native |= _identity(node, ports)
         restart = _restart(node, spec)

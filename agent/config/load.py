@@ -16,7 +16,7 @@ from agent.config.native import build, new_decoder
 from agent.config.parse import parse
 from agent.config.problems import ConfigError, Options, Problem
 from agent.config.sources import CONFIG_VARIABLE, DEFAULT_PATH, SourceRef, read_text
-from agent.config.tree import Node
+from agent.config.tree import Node, Over
 from agent.core.settings import Config
 
 
@@ -73,7 +73,8 @@ def load(sources: Sequence[SourceRef], environ: Mapping[str, str], options: Opti
     if None in documents:
         raise ConfigError(_in_order(problems))
     files = [source.path for source in sources if source.path is not None]
-    trees = [_native(decoder, document, reading, files, alone=len(read) == 1) for document in read]
+    over = _laid_over(read)
+    trees = [_native(decoder, document, reading, files, over) for document in read]
     if not sources:
         trees = [_from_environment(found, problems)]
     if None in trees:
@@ -160,20 +161,32 @@ def _projects(documents: Sequence[WrittenDocument]) -> list[WrittenDocument]:
     return found
 
 
+def _laid_over(documents: Sequence[WrittenDocument]) -> Over | None:
+    """What native documents say of each container beside another's word; None for a document by itself."""
+    found: dict[str, dict[str, Node]] = {}
+    for document in documents:
+        if document.kind.name == "native":
+            for _, container in document.roots[0].at("containers").children():
+                name = container.value.get("name") if isinstance(container.value, dict) else None
+                if name is not None and isinstance(name.value, str):
+                    found[name.value] = {**found.get(name.value, {}), **container.value}
+    return found if len(documents) > 1 else None
+
+
 def _native(
-    decoder: Decoder, document: WrittenDocument, reading: _Reading, files: list[str], *, alone: bool
+    decoder: Decoder, document: WrittenDocument, reading: _Reading, files: list[str], over: Over | None
 ) -> Node | None:
     """The native tree; ``files`` grows by what else was read for it."""
     root = document.roots[0]
     if document.kind.name == "eas":
-        return eas.native_tree(decoder, root, reading.semantics, reading.exec_in, alone=alone)
+        return eas.native_tree(decoder, root, reading.semantics, reading.exec_in, over)
     if document.kind.name == "kubernetes":
-        return kubernetes.native_tree(decoder, document.roots, reading.exec_in, reading.listener, alone=alone)
+        return kubernetes.native_tree(decoder, document.roots, reading.exec_in, reading.listener, over)
     if document.kind.name == "compose":
         reader = compose_files.Reader(decoder, reading.environ)
         project = reader.project(document.roots, document.sources)
         files += reader.files
-        return compose.native_tree(decoder, project, alone=alone)
+        return compose.native_tree(decoder, project, over)
     return root
 
 

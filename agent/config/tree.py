@@ -1,6 +1,6 @@
 """A parsed document as a tree of values that each know the file, line and path they came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -57,6 +57,10 @@ class Node(msgspec.Struct):
     def like(self, value: Any) -> "Node":
         """Another value in this one's place."""
         return Node(value, self.file, self.line, self.path, "" if isinstance(value, dict | list) else str(value))
+
+
+Over = Mapping[str, Mapping[str, "Node"]]
+"""What is laid over a document: keys of containers, by name. Who says nothing of his own checks may have them there."""
 
 
 def below(path: str, key: str) -> str:
