@@ -15,7 +15,7 @@ into its manifests; `${NAME}` stays a reference. Further files, native ones, are
 stays as it is when it is rendered again. The result is printed, what there is to know of it is told on standard
 error. Exit status 0 or 2."""
 EXAMPLES: Final = """\
-  kubectl get deployment model -o yaml | health-agent render kubernetes - \
+  kubectl get deployment model -o yaml | health-agent render kubernetes - \\
     --image registry.example/model-health-agent:0.1.0 | kubectl apply -f -
   health-agent render kubernetes deployment.yaml restart.yaml > with-agent.yaml
   health-agent render kubernetes health.yaml --server-image vllm/vllm-openai:v0.11.0 --name llm

@@ -177,6 +177,7 @@ class Kill:
             self.close("withdrawn")  # it restarted by itself before we had to, or is to be left alone
             return False
         grace = self.rule.grace_period_seconds if self.cause.grace is None else self.cause.grace
+        order = self.ledger.order("action", self.cause, record, grace)  # names the instance that is to go
         self.ledger.begin()
         begun = self.around.clock()
         self._before = (self.ledger.backoff, self.ledger.streak)
@@ -191,7 +192,7 @@ class Kill:
             return False
         self.step, self.requested = "action", True
         self.ledger.tell("restart.action", record, "action", level="warning")
-        problem = await self.acting.run(self.rule, self.ledger.order("action", self.cause, record, grace))
+        problem = await self.acting.run(self.rule, replace(order, remembers=self.around.remembers))
         self._did_not_act()
         self.ledger.acted(begun)
         if problem is None:
