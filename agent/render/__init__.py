@@ -10,7 +10,7 @@ from agent.config import Options, Problem, SourceRef
 from agent.config.tree import Node
 from agent.render import compose, eas, fresh, notes, servers, stream
 from agent.render.document import Agent, beside
-from agent.render.manifest import name_of, pod_of
+from agent.render.manifest import name_of, owner_of, pod_of
 from agent.render.options import Note, RenderError, Settings, Target
 from agent.render.reading import Reading, read
 from agent.render.servers import Server
@@ -149,10 +149,13 @@ def _servers(reading: Reading, agent: Agent) -> tuple[list[Server], list[Note]]:
 
 
 def _of_stream(documents: Sequence[Mapping[str, Any]]) -> tuple[list[Server], list[Note]]:
+    """The servers of all workloads but those that another of them has made, which `kubectl get all` lists as well."""
     found: dict[str, tuple[str, Server]] = {}
     others = []
-    for document in documents:
-        called = f"{document.get('kind')} {name_of(document)}"
+    names = [f"{document.get('kind')} {name_of(document)}" for document in documents]
+    for called, document in zip(names, documents, strict=True):
+        if owner_of(document) in names:
+            continue
         if pod_of(document) is None:
             others.append(called)
         for server in servers.of_kubernetes(document):

@@ -80,10 +80,11 @@ def owner_of(document: Mapping[str, Any]) -> str:
     """Who made this, as `Kind name`, where a controller did and would make it again without what is added here."""
     metadata = document.get("metadata")
     told = metadata if isinstance(metadata, dict) else {}
-    if (told.get("labels") or {}).get(_MANAGED_BY) == "Helm":
-        return f"Helm's release {(told.get('annotations') or {}).get(_RELEASE, '')}".rstrip()
     owners = told.get("ownerReferences") or []
-    return next((f"{one.get('kind')} {one.get('name')}" for one in owners if one.get("controller")), "")
+    owner = next((f"{one.get('kind')} {one.get('name')}" for one in owners if one.get("controller")), "")
+    if not owner and (told.get("labels") or {}).get(_MANAGED_BY) == "Helm":
+        return f"Helm's release {(told.get('annotations') or {}).get(_RELEASE, '')}".rstrip()
+    return owner
 
 
 def merged(document: Mapping[str, Any]) -> bool:

@@ -120,6 +120,18 @@ def test_two_workloads_with_a_container_of_one_name_are_rendered_one_by_one(targ
         rendered(target, f"{DEPLOYMENT}---\n{other}")
 
 
+@pytest.mark.parametrize("target", ["compose", "eas"])
+def test_the_pods_that_a_workload_has_made_are_no_other_servers(target: Any) -> None:
+    """`kubectl get all -o yaml` lists them too."""
+    pod_ = {"apiVersion": "v1", "kind": "Pod", **yaml.safe_load(DEPLOYMENT)["spec"]["template"]}
+    pod_["metadata"] = {
+        "name": "llm-5d8f", "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "ownerReferences": [{"kind": "Deployment", "name": "llm", "controller": True}],
+    }  # fmt: skip
+    made = rendered(target, f"{DEPLOYMENT}---\n{yaml.safe_dump(pod_)}")
+    assert [one.name for one in configured(target, made).containers] == ["model", "proxy"]
+
+
 @pytest.mark.parametrize("target", ["kubernetes", "eas"])
 def test_composes_dollars_and_references_do_not_go_verbatim_elsewhere(target: Any) -> None:
     text = COMPOSE.replace(
