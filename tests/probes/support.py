@@ -1,6 +1,7 @@
 """Small real servers for probes to look at, well-behaved and otherwise."""
 
 import asyncio
+import random
 import socket
 import ssl
 import struct
@@ -143,8 +144,11 @@ def descriptors() -> int:
 
 
 def closed_port() -> int:
-    """A port that nobody listens on, below the range that the kernel gives to others."""
-    for port in range(20000, 30000):
+    """A port that nobody listens on, below the range that the kernel gives to others.
+
+    Any of many: another run of these tests, beside this one, may let its server listen on the one that it was given.
+    """
+    for port in random.sample(range(10000, 20000), 100):
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) != 0:
                 return port
