@@ -117,7 +117,7 @@ def read_document(source: SourceRef, problems: list[Problem]) -> WrittenDocument
     if roots is None:
         return None
     if not roots:
-        problems.append(Problem(source.name, 0, "", "is empty: expected a configuration"))
+        problems.append(Problem(source.name, 1, "", "is empty: expected a configuration"))
         return None
     kind = kind_of(roots[0])
     wrong = next(((root, text) for root in roots if (text := _misfit(root, kind, len(roots)))), None)
