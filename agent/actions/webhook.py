@@ -1,9 +1,9 @@
 """Tells a URL of a restart: an action's, or a hook's; signed, never redirected, and without a secret in any message."""
 
-import asyncio
 import hashlib
 import hmac
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from agent import __version__
 from agent.actions import ActionError, Order
+from agent.runtimes.aside import aside
 from agent.runtimes.secrets import remember
 
 SIGNATURE: Final = "X-Health-Agent-Signature"
@@ -62,7 +63,11 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
     async def act(self, order: Order) -> None:
         body = msgspec.json.encode(order.document())
-        status = await self._send(body, await asyncio.to_thread(self._headers, body))
+        try:
+            headers = await aside(("webhook", self.url), partial(self._headers, body))  # a file may hang
+        except OSError as problem:
+            raise ActionError(f"its files can't be read: {problem.strerror or problem}") from problem
+        status = await self._send(body, headers)
         if not 200 <= status <= 299:
             redirect = ", a redirect, which is not followed" if 300 <= status <= 399 else ""
             final = 300 <= status <= 499 and status not in TRY_AGAIN

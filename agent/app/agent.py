@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from agent import __version__
@@ -26,6 +27,7 @@ from agent.server.public import start as listen
 
 STAGGER_SECONDS: Final = 0.002  # between the starts of two workers, so that rounds do not beat together
 STAGGER_OF_PERIOD: Final = 0.1
+FORMER: Final = 100  # containers that were removed, and are remembered should they come back
 ANNOUNCEMENTS_SECONDS: Final = 2.0  # at the agent's end
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,8 @@ class Agent:
         self._redact = redactor(config.secrets)
         self._leave = asyncio.Event()
         self._serving = False
-        self._closing: set[asyncio.Task[None]] = set()  # guards of removed containers
+        self._closing: dict[str, tuple[Guard, asyncio.Task[None]]] = {}  # of removed containers, their actions' end
+        self._remembered: dict[str, Memory] = {}  # what is not any guard's: those of before, until theirs are settled
         self._started_workers = 0
         self._footing: asyncio.Task[None] | None = None
         self._throttle: asyncio.Task[None] | None = None
@@ -65,10 +68,10 @@ class Agent:
         """Everything in its order: pulse, containers, listener, workers. Raises ListenError."""
         self.pulse.start()
         self._throttle = asyncio.create_task(Throttle(self.pulse).run(), name="throttle")
-        remembered = await self.state_file.recall()
+        self._remembered = await self.state_file.recall()
         for spec in self.config.containers:
             self.guards[spec.name] = self._guard(spec)
-        await asyncio.gather(*(guard.begin(remembered.get(name)) for name, guard in self.guards.items()))
+        await asyncio.gather(*(guard.begin(self._remembered.get(name)) for name, guard in self.guards.items()))
         await self.save()  # a file that can't be written is told now, and not in the middle of a restart
         listener = await listen(self, self.config.server)
         for guard in self.guards.values():
@@ -105,7 +108,8 @@ class Agent:
             )
             for task in (*done, *waiting):
                 task.cancel()
-        await asyncio.gather(*(guard.close() for guard in self.guards.values()), *self._closing)
+        closing = [task for _, task in self._closing.values()]
+        await asyncio.gather(*(guard.close() for guard in self.guards.values()), *closing)
         await self.save()
         await self.announcer.close(ANNOUNCEMENTS_SECONDS)
         await self.endings.close()
@@ -123,8 +127,13 @@ class Agent:
         return False if any(guard.watch.absent for guard in self.guards.values()) else None
 
     async def save(self) -> None:
-        if self.state_file.path is not None:
-            await self.state_file.save({name: guard.memory() for name, guard in self.guards.items()})
+        if self.state_file.path is None:
+            return
+        known = {**self.guards, **{name: guard for name, (guard, _) in self._closing.items()}}
+        names = {*known, *(spec.name for spec in self.config.containers)}
+        unsettled = {name: memory for name, memory in self._remembered.items() if name in names}
+        settled = {name: guard.memory() for name, guard in known.items() if guard.settled or name not in unsettled}
+        await self.state_file.save({**unsettled, **settled})
 
     async def reload(self, config: Config) -> None:
         """Swap to another configuration at once; what is unchanged goes on undisturbed (contract 3)."""
@@ -134,29 +143,39 @@ class Agent:
                 extra={"code": "W-RELOAD-RESTART", "detail": f"{what} changed: restart the agent"},
             )
         before, self.config = self.config, config
-        remembered: dict[str, Memory] = {}
         if self.config_error:  # from now on there is something to guard
             self.config_error = False
             self.state_file = StateFile(config.state_file)
-            remembered = await self.state_file.recall()
+            self._remembered = await self.state_file.recall()
         self._redact = redactor((*config.secrets, *before.secrets))
         self.details = config.server.details
         names = {spec.name for spec in config.containers}
         for name in [name for name in self.guards if name not in names]:
-            closing = asyncio.create_task(self.guards.pop(name).close(), name=f"close {name}")  # it finishes its action
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            guard = self.guards.pop(name)
+            closing = asyncio.create_task(guard.close(), name=f"close {name}")  # it finishes its action
+            self._closing[name] = (guard, closing)
+            closing.add_done_callback(partial(self._closed, name, guard))
         for spec in config.containers:
             guard = self.guards.get(spec.name)
             if guard is None:
+                if spec.name in self._closing:  # never two at once, and what the first one did counts
+                    await asyncio.wait([self._closing[spec.name][1]])
+                    await asyncio.sleep(0)  # for what follows its end
                 guard = self._guard(spec)
-                await guard.begin(remembered.get(spec.name))
+                await guard.begin(self._remembered.get(spec.name))
                 self.guards[spec.name] = guard
                 guard.work(self._stagger)
             else:
                 await guard.replace(spec)
         self.guards = {spec.name: self.guards[spec.name] for spec in config.containers}
         await self.save()
+
+    def _closed(self, name: str, guard: Guard, _: "asyncio.Task[None]") -> None:
+        """A removed container's guard has ended: should the container come back, it is no stranger."""
+        self._remembered[name] = guard.memory()
+        del self._closing[name]
+        while len(self._remembered) > FORMER:
+            del self._remembered[next(iter(self._remembered))]
 
     def _guard(self, spec: Any) -> Guard:
         return Guard(

@@ -40,4 +40,6 @@ class Orders:
             raise Refused(
                 "the agent is about to end" if self._agent.stopping else f"there is no container {name} any more"
             )
+        if not guard.settled:
+            raise Refused("the agent is starting: ask again in a moment")
         return guard.operator

@@ -7,6 +7,7 @@ from typing import Any, Final
 from agent.cli.arguments import container_name, seconds
 from agent.cli.operator import Door, add_door, exit_status, find, only
 from agent.cli.wait import Progress
+from agent.core.draining import IDLE_LOOKS
 
 DESCRIPTION: Final = """\
 Has a running agent answer that a container is not ready, and returns when nothing is in flight there, by the gauges of
@@ -53,11 +54,13 @@ def _drain(door: Door, args: Namespace) -> int:
 
 
 def _until_idle(door: Door, names: list[str], began: float, args: Namespace, progress: Progress) -> str:
-    """ "" once nothing is in flight, else what is when the time is over."""
+    """ "" once nothing is in flight, looked at as often as the engine's own drain does, else what is at the end."""
+    zeros = 0
     while True:
         told = _in_flight([one for one in door.containers() if one["name"] in names])
+        zeros = 0 if told else zeros + 1
         passed = time.monotonic() - began
-        if not told and passed >= args.at_least:
+        if zeros >= IDLE_LOOKS and passed >= args.at_least:
             return ""
         if passed >= args.timeout:
             return told

@@ -80,7 +80,8 @@ class Door:
     def _post(self, path: str) -> tuple[int, bytes]:
         connection = self._connection()
         try:
-            connection.request("POST", path, headers={"Content-Length": "0", **self._token()})
+            headers: dict[str, Any] = {"Content-Length": "0", **self._token()}
+            connection.request("POST", path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         except FileNotFoundError:
@@ -106,14 +107,17 @@ class Door:
         parts = urlsplit(self.place)
         return http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=ASK_SECONDS)
 
-    def _token(self) -> dict[str, str]:
+    def _token(self) -> dict[str, bytes]:
+        """The header, in the bytes of the file: that is what the agent compares."""
         if self.token_file is None:
             return {}
         try:
-            token = Path(self.token_file).read_text(encoding="utf-8", errors="surrogateescape").strip()
+            token = Path(self.token_file).read_bytes().strip()
         except OSError as trouble:
             raise CannotAskError(f"the token in {self.token_file} can't be read: {trouble.strerror}") from None
-        return {"Authorization": f"Bearer {token}"}
+        if any(byte < ord(" ") or byte == 0x7F for byte in token):
+            raise CannotAskError(f"the token in {self.token_file} is more than one line, or holds control characters")
+        return {"Authorization": b"Bearer " + token}
 
 
 def exit_status(command: str, work: Callable[[], int]) -> int:

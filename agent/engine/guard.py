@@ -76,6 +76,7 @@ class Guard:
         self._state: State | None = None
         self._public: dict[CheckType, Published] = {}  # each type's value, as last told
         self._begun = self._unsaved = False
+        self.settled = False  # what an earlier process left is taken up: from now on there is more to remember
         self._tasks: list[asyncio.Task[None]] = []
         self._edges = Edges(self)
 
@@ -89,9 +90,12 @@ class Guard:
         self.container.running = hold is None
         self.container.begin(now, known.started_at if known else None)
         self._begun = True
+        if memory is not None and memory.maintenance_file and self.container.spec.restart.maintenance_file:
+            self.maintenance.found(file=True)  # where that can't be told now, it is as it was
         await self.maintenance.look()
         if memory is not None:
             settle(self, memory, known, hold)
+        self.settled = True
         self._tasks.append(asyncio.create_task(self._tick(), name=f"tick {self.container.spec.name}"))
 
     def work(self, stagger: Callable[[Slot], float]) -> None:

@@ -83,7 +83,7 @@ class Kill:
     def take_up(self, hold: Hold, record: Record) -> None:
         """Instead: what an earlier process left, which acted and was still waiting for the new instance."""
         self.hold, self.record = hold, record
-        self.step, self.requested = "hold", True
+        self.step, self.requested, self.left_alone = "hold", True, hold.left_alone
 
     @property
     def _opened(self) -> Record:
@@ -214,7 +214,7 @@ class Kill:
         """Somebody took it down: no attempt of ours, and whoever did will start it again, whenever that is."""
         assert self.hold is not None  # noqa: S101 - set before the action
         self.left_alone = True
-        self.hold = replace(self.hold, acted_at=self.around.clock())
+        self.hold = replace(self.hold, acted_at=self.around.clock(), left_alone=True)
         self._did_not_act()
         self.ledger.refund()
         self.ledger.note(self._opened, problem)

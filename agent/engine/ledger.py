@@ -182,7 +182,7 @@ class Ledger:
         actions = [rule.action_name, *(step.action_name for step in rule.escalations)]
         self.level = actions.index(hold.action) if hold.action in actions else 0
         last = self.records[-1] if self.records else None
-        if last is not None and last.check == hold.check and last.outcome in ("", "succeeded"):
+        if last is not None and last.check == hold.check and last.outcome in ("", "succeeded", "withdrawn"):
             return last
         return self._record(hold.action, Cause(hold.check, hold.reason))
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from agent.core.backoff import BackoffState
 from agent.core.budget import BudgetState
 from agent.core.escalation import Streak
+from agent.engine.cause import Cause
 from agent.engine.statefile import Hold, Memory
 from agent.runtimes import Instance
 
@@ -29,6 +30,7 @@ def memory_of(guard: "Guard") -> Memory:
         correlated_since=ledger.correlated_since,
         maintenance_until=guard.maintenance.upkeep.until,
         maintenance_ready=guard.maintenance.upkeep.ready,
+        maintenance_file=guard.maintenance.upkeep.file,
         drain_until=guard.drain.ends_at,
         restarts=ledger.told(),
         spared=ledger.past.all(),
@@ -72,8 +74,21 @@ def settle(guard: "Guard", memory: Memory, known: Instance | None, hold: Hold | 
         ledger.restore(memory.restarts, "withdrawn", "the agent ended before it was over")
     elif another:
         ledger.restore(memory.restarts, "succeeded", "the new instance came while the agent was away")
+        _tell_of_the_new_instance(guard, memory.hold)
+    elif memory.another_boot:
+        ledger.restore(memory.restarts, "succeeded", "the machine was started anew while the agent was away")
+        _tell_of_the_new_instance(guard, memory.hold)
     else:
         ledger.restore(memory.restarts, "failed", "the agent ended during the action, and the same instance runs")
+
+
+def _tell_of_the_new_instance(guard: "Guard", hold: Hold) -> None:
+    """It came while nobody looked: whoever was told of the restart's beginning is told of its end."""
+    ledger = guard.remedy.ledger
+    guard.tell("instance.new", {"to": "instance", "instance": guard.container.instance, "sign": "runtime"})
+    record = ledger.records[-1] if ledger.records else None
+    order = ledger.order("post_restart", Cause(hold.check, hold.reason), record)
+    guard.hooks.tell(ledger.rule.hooks.post_restart, order)
 
 
 def _acts_on(guard: "Guard", hold: Hold) -> bool:

@@ -126,9 +126,16 @@ class Remedy:
             self.kill.lookout.tell(sign)
 
     def reconsider(self) -> None:
-        """After a reload: a request that stands is withdrawn where the agent is now to act by itself."""
-        if self.around.container.is_asked and holds(self.ledger.rule):
-            self.around.container.withdraw(self.around.clock())
+        """After a reload: what is asked, or has not acted yet, ends where the action is of another kind now, or none.
+
+        The check that wanted it asks anew with its next failed round. What waits to be tried again looks for itself.
+        """
+        rule, container = self.ledger.rule, self.around.container
+        if container.is_asked:
+            if holds(rule) or rule.dry_run or not interrupts(rule):
+                container.withdraw(self.around.clock())
+        elif self.step in BEFORE_ACTION and (rule.dry_run or not holds(rule)):
+            self.signed(None)
 
     def stand_down(self) -> None:
         """Maintenance begins: what is asked for is asked no more, and what has not acted yet does not."""

@@ -38,6 +38,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     action: str
     acted_at: float | None = None  # None: the action was still to come or running
+    left_alone: bool = False  # somebody took it down: no new instance is due
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +57,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     correlated_since: float | None = None  # when the kill that is wanted was first held back
     maintenance_until: float | None = None
     maintenance_ready: Readiness = "keep"
+    maintenance_file: bool = False  # it was there when it was last looked for
     drain_until: float | None = None  # an operator's
     restarts: tuple[Record, ...] = ()  # the history: Unix time
     spared: tuple[Spared, ...] = ()
+    another_boot: bool = False  # since it was saved the machine was started anew; never true on disk
 
 
 class _Document(msgspec.Struct, kw_only=True):
@@ -225,6 +228,7 @@ def _moved(memory: Memory, shift: float, *, same_boot: bool = True) -> Memory:
         memory,
         identity=memory.identity if same_boot else "",
         started=memory.started and same_boot,
+        another_boot=not same_boot,
         spent=tuple(t + shift for t in memory.spent),
         given_up_at=move(memory.given_up_at),
         backoff_since=move(memory.backoff_since),
