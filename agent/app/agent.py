@@ -151,10 +151,10 @@ class Agent:
         self.details = config.server.details
         names = {spec.name for spec in config.containers}
         for name in [name for name in self.guards if name not in names]:
-            guard = self.guards.pop(name)
-            closing = asyncio.create_task(guard.close(), name=f"close {name}")  # it finishes its action
-            self._closing[name] = (guard, closing)
-            closing.add_done_callback(partial(self._closed, name, guard))
+            gone = self.guards.pop(name)
+            closing = asyncio.create_task(gone.close(), name=f"close {name}")  # it finishes its action
+            self._closing[name] = (gone, closing)
+            closing.add_done_callback(partial(self._closed, name, gone))
         for spec in config.containers:
             guard = self.guards.get(spec.name)
             if guard is None:
