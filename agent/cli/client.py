@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 DEFAULT_PORT = 9809
-MAX_ANSWER = 256 * 1024  # bytes; a page of a few hundred checks is far below
+MAX_ANSWER = 16 << 20  # bytes; the last hundred results of a few hundred checks are below
 
 
 class CannotAskError(Exception):
@@ -96,6 +96,8 @@ def _read(connection: socket.socket, deadline: float) -> bytes:
         if not piece:
             break
         received += piece
+    else:
+        raise CannotAskError(f"the answer is longer than {MAX_ANSWER >> 20} MiB: is it the agent's port?")
     return bytes(received)
 
 

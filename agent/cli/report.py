@@ -88,5 +88,5 @@ def text(container: dict[str, Any], spared: list[_Told]) -> str:
         for one in spared
     ]
     for row, one in zip(aligned(rows, "  ").splitlines(), spared, strict=True):
-        lines += [row, f"      {advice(one)}"]
+        lines += [row, *([f"      {one.detail}"] if one.detail else []), f"      {advice(one)}"]
     return "\n".join(lines)

@@ -10,7 +10,7 @@
 All times are seconds on the event loop's clock, which is the engine's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from agent.core.model import Outcome, Result, Target
 
 ANSWERS: Final = "answers"
 SAYINGS: Final = "sayings"
+MEASURED: Final = "measured"
 CANARY: Final = "canary"
 PASSIVE: Final = "passive"
 
@@ -119,6 +120,20 @@ def sayings(seen: Seen) -> Mapping[str, Saying]:
     """What is said of the container, by TYPE/NAME of who says it."""
     found: Mapping[str, Saying] = seen.get(SAYINGS, {})
     return found
+
+
+def measure(target: Target, name: str, what: Callable[[], Any]) -> None:
+    """For a method: what its check has last read, for the evidence file ``name``; it replaces what it read before.
+
+    ``what`` makes plain data of it, should anybody want it.
+    """
+    target.seen.setdefault(MEASURED, {}).setdefault(name, {})[target.check] = what
+
+
+def measured(seen: Seen) -> Mapping[str, Any]:
+    """What was last read, by evidence file and TYPE/NAME of who did."""
+    found: Mapping[str, Mapping[str, Callable[[], Any]]] = seen.get(MEASURED, {})
+    return {name: {check: what() for check, what in each.items()} for name, each in found.items()}
 
 
 def note_answer(seen: dict[str, Any], path: str, answer: Answer) -> None:

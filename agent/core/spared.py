@@ -7,7 +7,7 @@ import msgspec
 
 from agent.core.model import Check, Outcome, Result
 
-Ended = Literal["", "recovered", "restarted"]
+Ended = Literal["", "recovered", "restarted", "unknown"]
 
 
 class Spared(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +39,18 @@ class Spared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def told(spared: Spared, check: Check, history: Sequence[tuple[float, Result]]) -> Spared:
-    """With what the check's last results (Unix time and result) say: the failures that they end with, and before."""
+    """With what the check's last results (Unix time and result) say: the failures that they end with, and before.
+
+    No more than the last hundred results are kept; a kill is wanted after `failure_threshold` failures at the soonest.
+    """
     failures, since, good = 0, spared.time, list(history)
     while good and (is_failed(check, good[-1][1]) or good[-1][1].outcome is Outcome.ERROR):
         when, result = good.pop()
         if is_failed(check, result):
             failures, since = failures + 1, when
+    if history and not good and failures < check.failure_threshold:
+        since -= (check.failure_threshold - failures) * check.period_seconds
+        failures = check.failure_threshold
     answered = [result.duration for _, result in good if result.outcome in (Outcome.SUCCESS, Outcome.WARNING)]
     return msgspec.structs.replace(
         spared,
@@ -82,6 +88,8 @@ def advice(spared: Spared) -> str:
         return "an operator asked for it"
     if spared.ended == "":
         return "it still fails: whatever the thresholds, a restart is what it waits for"
+    if spared.ended == "unknown":
+        return "the agent ended while it failed: what came of it is not known"
     if spared.ended == "restarted":
         return "it did not recover by itself: a new instance did"
     lasted = max(0.0, (spared.ended_at or spared.last) - (spared.failing_since or spared.time))

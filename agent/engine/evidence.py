@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from agent.actions import Order
-from agent.core.remembered import sayings
+from agent.core.remembered import measured, sayings
 from agent.core.settings import Container as Spec
 from agent.runtimes import autopsy, command
 from agent.runtimes.aside import aside
@@ -44,6 +44,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     status: Callable[[], Any]  # what /status says of the container, in full
     history: Callable[[], Any]  # the last results of every check
     sayings: Callable[[], Any] = dict  # what its checks say of it as a whole
+    measured: Callable[[], Mapping[str, Any]] = dict  # the last scrapes and readings, by the file that each fills
     pid: int | None = None  # of the server, where the runtime knows it
 
 
@@ -75,8 +76,9 @@ class Vault:
             "status.json": scene.status(),
             "history.json": scene.history(),
             "sayings.json": scene.sayings(),
+            **scene.measured(),
         }
-        await self._keep(where, {name: _as_json(document) for name, document in known.items()})
+        await self._keep(where, {name: _as_json(document, self.redact) for name, document in known.items()})
         await self._keep(where, await _within(seconds * (1 - WRITING_SHARE), await _sources(scene)))
 
     async def _keep(self, where: Path, texts: Mapping[str, str]) -> None:
@@ -138,8 +140,18 @@ async def _within(seconds: float, sources: Mapping[str, Awaitable[str]]) -> dict
     return found
 
 
-def _as_json(document: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+def _as_json(document: Any, redact: Callable[[str], str]) -> str:
+    """Redacted before it is written: JSON writes some characters of a secret otherwise, and would hide it."""
+    plain = _redacted(msgspec.to_builtins(document), redact)
+    return msgspec.json.format(msgspec.json.encode(plain), indent=1).decode()
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {redact(str(key)): _redacted(child, redact) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(child, redact) for child in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _new_folder(base: Path, container: str) -> Path:
@@ -186,6 +198,7 @@ async def evidence_of(guard: "Guard", order: Order) -> str:
         status=guard.view,
         history=guard.history,
         sayings=lambda: sayings(guard.container.seen),
+        measured=lambda: measured(guard.container.seen),
         pid=known.pid if known else None,
     )
     return await Vault(spec.restart.evidence_dir, guard.redact).gather(scene, spec.restart.evidence_seconds)

@@ -28,8 +28,8 @@ class Past:
         return tuple(sorted((*self.over, *self.open.values()), key=lambda one: one.time))[-KEPT:]
 
     def restore(self, kept: Iterable[Spared]) -> None:
-        """What an earlier process kept; whether what it saw fail goes on is not known."""
-        self.over.extend(kept)
+        """What an earlier process kept; whether what it saw fail went on is not known."""
+        self.over.extend(one if one.ended else rules.ended(one, "unknown", one.last) for one in kept)
 
     def spare(self, container: Container, cause: Cause, why: str, action: str, detail: str) -> None:
         """A kill is wanted and not done: once more in the failing that goes on, or for the first time."""

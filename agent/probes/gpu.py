@@ -1,16 +1,19 @@
 """The gpu check: what NVML tells of the GPUs, and whether a restart of the server can help at all."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
 
 from agent.core.gpu import FLAG, GPUS, SLOWED, Reading, actions, corroborated, judge, remember, slowdowns
 from agent.core.model import Outcome, Result, Target, error, failure, success, warning
-from agent.core.remembered import ANSWERS, Answer, Saying, say
+from agent.core.remembered import ANSWERS, Answer, Saying, measure, say
 from agent.runtimes.nvml import Look, shared, used
+
+_EVENTS: Final = 20  # of the last ones, for evidence
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
         needed = actions(findings)
         gpus = {**target.seen.get(GPUS, {}), **{one.gpu: needed.get(one.gpu, "") for one in readings}}
         target.seen[GPUS] = gpus
+        kept = {"readings": readings, "events": look.events[-_EVENTS:], "buses": dict(look.buses), "at": time.time()}
+        measure(target, "gpus.json", lambda: kept)
         target.seen[FLAG] = {gpu: action for gpu, action in gpus.items() if action}
         if any(map(slowdowns, readings)):
             target.seen[SLOWED] = now

@@ -1,18 +1,19 @@
 """The progress check: whether the model server gets on with its work, read from its own metrics."""
 
 import asyncio
+import time
 from functools import lru_cache
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent.core.engines import Reading, Wanted
+from agent.core.engines import Reading, Wanted, named
 from agent.core.gpu import SLOWED, slower
 from agent.core.model import Result, Target, failure, success, warning
 from agent.core.progress import Condition, Rule, State, blind_since, missed, scraped
-from agent.core.remembered import PASSIVE, Passive, Saying, canary, health_since, say
+from agent.core.remembered import PASSIVE, Passive, Saying, canary, health_since, measure, say
 from agent.core.selectors import selector
 from agent.core.series import SERIES, Series, ServerName
 from agent.core.settings import PositiveSeconds
@@ -119,6 +120,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
             self._rule(target, begun), self._state(target), found, begun,
             canary=canary(target.seen), started=target.started,
         )  # fmt: skip
+        read_at = time.time()
+        measure(target, "progress.json", lambda: {"at": read_at, "engines": _plain(found)})
         if found.engines:
             target.seen[PASSIVE] = _passive(after, found, self.warn_after_seconds)
         return self._told(target, after)
@@ -180,6 +183,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def _key(target: Target) -> str:
     return f"progress {target.check}"
+
+
+def _plain(found: Reading) -> dict[str, Any]:
+    """The engines' gauges and counters by name, the series in words."""
+    return {named(key) or "engine": msgspec.to_builtins(engine, str_keys=True) for key, engine in found.engines.items()}
 
 
 def _passive(state: State, found: Reading, warn_after: float) -> Passive:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from agent.actions import Order
+from agent.core import spared
 from agent.core.settings import Backoff, Budget, Container, Drain, Escalation, Hooks
 from agent.core.verdict import BEFORE_ACTION
 from agent.engine.cause import Cause
@@ -336,8 +337,11 @@ class Life:
         if self.memory is None:
             return
         now, before = ward.guard.memory(), self.memory
-        for field in ("spent", "given_up_at", "backoff_delay", "backoff_since", "kills", "killed_at", "spared"):
+        for field in ("spent", "given_up_at", "backoff_delay", "backoff_since", "kills", "killed_at"):
             assert getattr(now, field) == getattr(before, field), field
+        assert now.spared == tuple(
+            one if one.ended else spared.ended(one, "unknown", one.last) for one in before.spared
+        )
         assert (now.maintenance_until, now.maintenance_ready) == (before.maintenance_until, before.maintenance_ready)
         assert len(now.restarts) == len(before.restarts)
         for mine, its in zip(now.restarts, before.restarts, strict=True):

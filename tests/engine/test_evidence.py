@@ -122,6 +122,18 @@ def test_no_secret_is_kept(server: tuple[int, int], tmp_path: Path) -> None:
     assert not list(Path(where).glob("*environ*"))
 
 
+def test_a_secret_that_json_writes_otherwise_is_found_all_the_same(tmp_path: Path) -> None:
+    secret = 'pa"ss\\w0rd\u00fc\n'
+    known = scene(
+        status=lambda: {"detail": f"it said {secret}"}, sayings=lambda: {secret: secret},
+        measured=lambda: {"progress.json": {"engines": {f"model={secret}": {"busy": 1.0}}}},
+    )  # fmt: skip
+    found = kept(asyncio.run(Vault(str(tmp_path), redactor([secret])).gather(known, 10)))
+    assert json.loads(found["status.json"]) == {"detail": "it said [redacted]"}
+    assert json.loads(found["progress.json"]) == {"engines": {"model=[redacted]": {"busy": 1.0}}}
+    assert "w0rd" not in "".join(found.values())
+
+
 def test_command_lines_hide_secrets_that_no_configuration_names(server: tuple[int, int], tmp_path: Path) -> None:
     pid, _ = server
     assert SECRET not in "\n".join(kept(asyncio.run(Vault(str(tmp_path), str).gather(scene(pid=pid), 10))).values())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.core.model import failure
-from agent.core.spared import Spared
+from agent.core.spared import Spared, advice
 from agent.engine.past import KEPT, Past
 from tests.engine.scripted import Acts, Letters, Look, Server, Ward, at, check, container, guarded
 from tests.virtual import run_virtual
@@ -85,11 +85,27 @@ def test_it_survives_the_agent_though_a_crash_may_cost_a_minute_of_it() -> None:
             assert ward.saved[-1].spared[0].times >= 3
             memory, spec = ward.guard.memory(), ward.container.spec
         async with guarded(spec, memory) as ward:
-            assert ward.view.spared == memory.spared
+            (kept,) = ward.view.spared
+            assert (kept.ended, kept.ended_at) == ("unknown", kept.last), "whether it went on meanwhile nobody saw"
+            assert "not known" in advice(kept)
             await at(200)
             first, second = ward.view.spared
-            assert (first.ended, second.ended) == ("", ""), "whether it went on meanwhile nobody saw"
+            assert (first.ended, second.ended) == ("unknown", "")
             assert first.times == memory.spared[0].times
+
+    run_virtual(work)
+
+
+def test_failures_are_counted_beyond_the_results_that_are_kept() -> None:
+    """A startup check of a large model is given 120 failures; a hundred results are kept."""
+
+    async def work() -> None:
+        startup = check("startup", Letters("f" * 125 + "s"), failure_threshold=120, period_seconds=5)
+        async with guarded(container(startup, action=Acts(), dry_run=True)) as ward:
+            await at(700)
+            (one,) = ward.view.spared
+        assert (one.failures, one.ended) == (125, "recovered")
+        assert "with failure_threshold above 125 (it is 120)" in advice(one)
 
     run_virtual(work)
 
