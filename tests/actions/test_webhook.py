@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import socket
 import ssl
+import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -242,3 +244,22 @@ def test_headers_and_method_are_checked() -> None:
         "http_headers[2]",
         "http_headers[4].value",
     ]
+
+
+async def test_a_file_that_hangs_holds_nobody_up_but_this_webhook(tmp_path: Path) -> None:
+    """A FIFO without a writer, as a file on a dead mount: it is left to a thread that nobody waits for at the end."""
+    fifo = tmp_path / "secret"
+    os.mkfifo(fifo)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await Webhook(url="http://127.0.0.1:9/", secret_file=str(fifo)).act(ORDER)
+    program = (
+        "import asyncio; from agent.actions import Order; from agent.actions.webhook import Webhook\n"
+        f"hook = Webhook(url='http://127.0.0.1:9/', secret_file={str(fifo)!r})\n"
+        "async def main():\n"
+        "    await asyncio.wait([asyncio.ensure_future(hook.act(Order(type='action', container='m')))], timeout=0.2)\n"
+        "asyncio.run(main())"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+    os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))  # this process's own thread goes on

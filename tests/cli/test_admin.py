@@ -133,9 +133,16 @@ def test_on_loopback_the_token_file_opens_it(tmp_path: Path, capsys: pytest.Capt
         assert capsys.readouterr().err.count("Bearer TOKEN") == 2
         assert main(["admin", "reload", "--admin", url, "--token-file", str(tmp_path / "none")]) == 1
         assert "can't be read: No such file" in capsys.readouterr().err
+        wrong.write_text(f"{TOKEN}\nsecond\n")
+        assert main(["admin", "reload", "--admin", url, "--token-file", str(wrong)]) == 1
+        told = capsys.readouterr().err
+        assert "more than one line" in told
+        assert TOKEN not in told
+        token.write_text("Schl\u00fcssel")
+        assert main(["admin", "reload", "--admin", url, "--token-file", str(token)]) == 0
     finally:
         found.end()
-    assert found.agent.orders == [("reload",)]
+    assert found.agent.orders == [("reload",)] * 2
 
 
 @pytest.mark.parametrize(
