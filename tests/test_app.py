@@ -131,7 +131,8 @@ def test_a_bad_file_changes_nothing_and_says_so(home: Path, server: Server) -> N
     agent.running.send(signal.SIGHUP)
     metric = "health_agent_config_last_reload_successful"
     eventually(lambda: f"{metric} 0.0" in agent.fetch("/metrics")[1], within=5, what="the metric says so")
-    assert "containers[0].prot: unknown key, did you mean 'port'?" in agent.running.output()
+    told = "containers[0].prot: unknown key, did you mean 'port'?"
+    eventually(lambda: told in agent.running.output(), within=5, what="the log's own thread writes it")
     assert agent.ask("/ready/model") == 200
     rewrite(agent, home, {"containers": [checked(server)]})
     agent.running.send(signal.SIGHUP)
@@ -144,7 +145,8 @@ def test_a_changed_listener_needs_a_restart_and_is_told(home: Path, server: Serv
     (home / "config.yaml").write_text(json.dumps(document))
     agent.running.send(signal.SIGHUP)
     eventually(lambda: reloads(agent) == 1, within=5, what="the reload", story=agent.running.output)
-    assert "W-RELOAD-RESTART" in agent.running.output()
+    told = "W-RELOAD-RESTART"
+    eventually(lambda: told in agent.running.output(), within=5, what="it is told", story=agent.running.output)
     assert agent.ask("/-/ready") == 200  # still where it was
 
 

@@ -76,7 +76,7 @@ def test_what_is_known_and_what_proc_tells_is_kept_in_one_folder(server: tuple[i
     assert json.loads(found["status.json"]) == {"state": "hung"}
     assert found["log.txt"] == "the last line\n"
     assert "Name:" in found["status.txt"]
-    assert found["threads.txt"].count(" state S ") == 2
+    assert found["threads.txt"].count(" state ") == 2
     assert f"port {port} listens, 0 connections" in found["sockets.txt"]
     assert "socket:[" in found["descriptors.txt"]
     assert f"{pid} of {os.getpid()}" in found["processes.txt"]
